@@ -1,0 +1,148 @@
+"""Hashes and canonical JSON. Digests are 32 `bytes`; "0x" hex only where people or JSON files meet them."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import rfc8785
+from eth_hash.auto import keccak as _keccak
+
+from protocol.errors import BadInput
+
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+_Encodable: TypeAlias = "bool | int | float | str | list[_Encodable] | dict[str, _Encodable] | None"
+
+DIGEST_BYTES = 32
+ZERO_DIGEST = bytes(DIGEST_BYTES)
+# RFC 8785 keeps to the integers an IEEE double holds exactly.
+MAX_JSON_INT = 2**53 - 1
+_HEX_DIGEST = re.compile(r"0x[0-9a-f]{64}")
+
+
+class NotCanonical(BadInput):
+    """A value RFC 8785 has no form for (NaN, an integer beyond 2**53, a lone surrogate, a foreign type)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "DIGEST-001", "json", reason, "use finite numbers within +-(2**53-1), valid text, lists, maps"
+        )
+
+
+class BadDigest(BadInput):
+    """Text that should be "0x" and 64 lower-case hex digits, and is not."""
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__("DIGEST-002", field, value, "give 0x and 64 lower-case hex digits")
+
+
+def keccak(data: bytes) -> bytes:
+    """Ethereum's Keccak-256."""
+    return _keccak(data)
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def sha256_hex(data: bytes) -> str:
+    return "0x" + hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: JsonValue) -> bytes:
+    """RFC 8785 (JCS): keys sorted by UTF-16 units, ECMAScript numbers, UTF-8. Raises NotCanonical."""
+    try:
+        return rfc8785.dumps(_plain(value))
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise NotCanonical(str(error)) from error
+
+
+def json_digest(value: JsonValue) -> bytes:
+    """sha256 of the canonical JSON."""
+    return sha256(canonical_json(value))
+
+
+def to_hex(digest: bytes) -> str:
+    return "0x" + digest.hex()
+
+
+def from_hex(field: str, text: object) -> bytes:
+    """The 32 bytes of a "0x" hex digest. Raises BadDigest naming `field`."""
+    if not isinstance(text, str) or not _HEX_DIGEST.fullmatch(text):
+        raise BadDigest(field, text)
+    return bytes.fromhex(text[2:])
+
+
+def _plain(value: JsonValue) -> "_Encodable":
+    """Mappings and sequences of any kind as the dicts and lists the encoder knows."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    raise NotCanonical(f"a {type(value).__name__}")
+
+
+class MalformedJson(BadInput):
+    """Bytes that are not the one strict JSON value they should be."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(
+            "DIGEST-003", field, reason, "give strict UTF-8 JSON: no repeated keys, NaN or deep nesting"
+        )
+
+
+def parse_json(field: str, data: bytes, *, max_bytes: int, max_depth: int = 16) -> JsonValue:
+    """Strict JSON from a stranger: limited size and depth, UTF-8, no repeated keys, no NaN.
+
+    Raises MalformedJson.
+    """
+    if len(data) > max_bytes:
+        raise MalformedJson(field, f"{len(data)} bytes, more than {max_bytes}")
+    try:
+        text = data.decode("utf-8")
+        _limit_depth(text, max_depth)
+        value: JsonValue = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson(field, str(error)) from error
+    return value
+
+
+def _limit_depth(text: str, max_depth: int) -> None:
+    """Brackets are counted before parsing, so that a bomb of brackets costs one pass and no stack."""
+    depth = 0
+    for mark in _STRUCTURE.finditer(text):
+        kind = mark.group()[0]
+        if kind in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise ValueError(f"nested deeper than {max_depth}")
+        elif kind in "]}":
+            depth -= 1
+
+
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+def _unique_keys(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a repeated key")
+    return found
+
+
+def _refuse_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _small_int(digits: str) -> int:
+    if len(digits) > 17 or abs(int(digits)) > MAX_JSON_INT:
+        raise ValueError("an integer beyond 2**53")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_int=_small_int
+)
