@@ -1,0 +1,52 @@
+"""What a terminal shows. All of it passes through `printable`: answers may come from strangers."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+
+# Reordering marks make a line read differently from what it says (Trojan Source, CVE-2021-42574).
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    """`text` with every control character but newline and tab written as an escape such as `\\x1b`."""
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    is_control = code < 0x20 or 0x7F <= code <= 0x9F
+    if (is_control and character not in "\n\t") or character in _REORDERING or 0xD800 <= code <= 0xDFFF:
+        return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
+    return character
+
+
+def say(text: str) -> None:
+    """One or more lines on standard output."""
+    print(printable(text), flush=True)
+
+
+def note(text: str) -> None:
+    """A line for the person, on standard error, so that a program reading standard output never sees it."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """An error as exactly one line on standard error."""
+    note("quern: " + " ".join(message.split()))
+
+
+def say_json(value: JsonValue) -> None:
+    """One JSON document on standard output; ASCII only, so nothing in it can drive a terminal."""
+    print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns aligned by width; the last one is left ragged."""
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip(), flush=True)

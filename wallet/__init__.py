@@ -1,0 +1,1 @@
+"""The requester's side: keys, quotes, requests, answers, money."""
