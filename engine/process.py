@@ -1,0 +1,101 @@
+"""One child process with a pipe each way: started in its own group, killed as a group, buried with its last words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.environment import process_environment
+
+_LOG_TAIL_BYTES = 4096
+_EXIT_LOOK_SECS = 0.02
+
+
+class ChildProcess:
+    """`command` gets three more arguments: the descriptor to read, the one to write, and our process id."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log_path: Path | None) -> None:
+        child_reads, self.to_child = os.pipe()
+        self.from_child, child_writes = os.pipe()
+        self._log: BinaryIO = open(log_path, "a+b") if log_path else tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._popen = subprocess.Popen(
+                [*command, str(child_reads), str(child_writes), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(child_reads, child_writes),
+                env=process_environment(environment),
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            os.close(child_reads)
+            os.close(child_writes)
+        self.pid = self._popen.pid
+        self._killed_by_us = False
+        # Held while the process id is used for a signal, and while it is given back to the kernel.
+        self._burying = threading.Lock()
+
+    def kill(self) -> None:
+        """Kill the whole group now; nothing if it is already buried."""
+        with self._burying:
+            self._kill_group()
+
+    def bury(self, grace_secs: float) -> str:
+        """Wait up to `grace_secs` for the exit, kill what is left of the group, and say how the child ended."""
+        deadline = time.monotonic() + grace_secs
+        while not self._has_exited() and time.monotonic() < deadline:
+            time.sleep(_EXIT_LOOK_SECS)
+        exited_alone = self._has_exited() and not self._killed_by_us
+        with self._burying:
+            self._kill_group()
+            status = self._popen.wait()
+        words = self._last_words()
+        self._close()
+        return f"{_how_it_ended(status, exited_alone)}{f'; its last line: {words}' if words else ''}"
+
+    def _kill_group(self) -> None:
+        if self._popen.returncode is not None:
+            return
+        self._killed_by_us = True
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _has_exited(self) -> bool:
+        """Without reaping, so that the group id stays ours until the group has been killed."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _last_words(self) -> str:
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - _LOG_TAIL_BYTES))
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+
+    def _close(self) -> None:
+        os.close(self.to_child)
+        os.close(self.from_child)
+        self._log.close()
+
+
+def _how_it_ended(status: int, exited_alone: bool) -> str:
+    if status >= 0:
+        return f"its process ended with exit status {status}"
+    name = signal.Signals(-status).name
+    hint = (
+        " (the out-of-memory killer, or somebody's kill -9)"
+        if exited_alone and -status == signal.SIGKILL
+        else ""
+    )
+    return f"its process was killed by {name}{hint}"
