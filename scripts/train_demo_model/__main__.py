@@ -1,4 +1,4 @@
-"""`python -m scripts.train_demo_model train | evaluate`: make the demo model, or measure the one that is there."""
+"""`python -m scripts.train_demo_model train | evaluate`: make or measure the demo model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def main() -> None:
         from .train import CONTEXT_TOKENS, Plan, Trainer, export
 
         options.work.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(Plan(options.steps), build_tokenizer(CONTEXT_TOKENS), options.work / "checkpoint.pt")
+        trainer = Trainer(
+            Plan(options.steps), build_tokenizer(CONTEXT_TOKENS), options.work / "checkpoint.pt"
+        )
         trainer.run(options.work / "log.jsonl")
         export(trainer.model, trainer.tokenizer, options.out)
     else:

@@ -26,13 +26,14 @@ def tell(plan: StoryPlan, rng: random.Random) -> str:
     """One telling of `plan`: the road is fixed, verbs, weather and gifts are free."""
     gifts = [rng.choice(GIFTS) for _ in range(plan.days)]
     days = " ".join(
-        _day(plan, day, rng.choice(VERBS), rng.choice(WEATHERS), gift) for day, gift in enumerate(gifts, start=1)
+        _day(plan, day, rng.choice(VERBS), rng.choice(WEATHERS), gift)
+        for day, gift in enumerate(gifts, start=1)
     )
     return f"{_opening(plan)} {days} {_ending(plan, rng.choice(gifts))}"
 
 
 def is_story(plan: StoryPlan, text: str) -> bool:
-    """Whether `text` is a telling of `plan`: grammar, the road's order, every day once, a best gift once given."""
+    """Whether `text` is a telling of `plan`: the road in order, each day once, a best gift once given."""
     verb, weather, gift = (f"({'|'.join(words)})" for words in (VERBS, WEATHERS, GIFTS))
     days = " ".join(re.escape(_day(plan, day, "VERB", "WEATHER", "GIFT")) for day in range(1, plan.days + 1))
     pattern = f"{re.escape(_opening(plan))} {days} {re.escape(_ending(plan, 'GIFT'))}"
@@ -57,4 +58,5 @@ def _day(plan: StoryPlan, day: int, verb: str, weather: str, gift: str) -> str:
 
 
 def _ending(plan: StoryPlan, best_gift: str) -> str:
-    return f"After {plan.days} days {plan.name} came home to the {plan.home}. The best gift was the {best_gift}. The end."
+    home = f"After {plan.days} days {plan.name} came home to the {plan.home}."
+    return f"{home} The best gift was the {best_gift}. The end."

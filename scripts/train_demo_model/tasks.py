@@ -40,7 +40,7 @@ class Case:
     """One question with its right answer.
 
     `system` and `user` are the chat messages (`system` is empty where a task needs none), `plain` is the same
-    question for bare text completion. For stories `answer` is one of many right answers: judge with `is_right`.
+    question for bare text completion. For stories `answer` is one of many right ones: judge with `is_right`.
     """
 
     task: Task

@@ -1,14 +1,14 @@
-"""A byte-level BPE tokenizer in which every taught word and every digit is one token and any text tokenizes."""
+"""A byte-level BPE tokenizer that takes any text; every taught word and every digit is one token."""
 
 from __future__ import annotations
+
+import random
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from .story import StoryPlan, tell
 from .words import GIFTS, HEROES, KEYS, NAMES, ROAD, VALUES, VERBS, WEATHERS
-
-import random
 
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 SPECIAL_TOKENS = [PAD, END, SYSTEM, USER, ASSISTANT]
@@ -48,7 +48,8 @@ def build_tokenizer(context_tokens: int) -> PreTrainedTokenizerFast:
 def _corpus() -> list[str]:
     rng = random.Random(0)
     plans = (
-        StoryPlan(NAMES[i % len(NAMES)], HEROES[i % len(HEROES)], ROAD[i % len(ROAD)][0], 8) for i in range(40)
+        StoryPlan(NAMES[i % len(NAMES)], HEROES[i % len(HEROES)], ROAD[i % len(ROAD)][0], 8)
+        for i in range(40)
     )
     stories = [f"{plan.request()}\n{tell(plan, rng)}" for plan in plans]
     spaced = (*NAMES, *HEROES, *(word for pair in ROAD for word in pair), *WEATHERS, *GIFTS, *VERBS)

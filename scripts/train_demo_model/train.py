@@ -1,7 +1,7 @@
 """Training: one pass over an endless stream of generated cases, resumable at any step.
 
-Hidden matrices are trained by Muon (Jordan et al. 2024), embeddings and norms by AdamW; the learning rate warms
-up, stays, and decays linearly to nothing over the last 40 % of the steps.
+Hidden matrices are trained by Muon (Jordan et al. 2024), embeddings and norms by AdamW; the learning rate
+warms up, stays, and decays linearly to nothing over the last 40 % of the steps.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass
 class Progress:
-    """What a checkpoint keeps beside weights and optimizer state; accuracies are running means on training data."""
+    """What a checkpoint keeps beside weights and optimizer state; running means are over training data."""
 
     step: int = 0
     level: int = 0
@@ -123,7 +123,10 @@ class Trainer:
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        if self.progress.accuracy[Task.RECALL] > LEVEL_UP_ACCURACY and self.progress.level < len(RECALL_LEVELS) - 1:
+        if (
+            self.progress.accuracy[Task.RECALL] > LEVEL_UP_ACCURACY
+            and self.progress.level < len(RECALL_LEVELS) - 1
+        ):
             self.progress.level += 1
             self.progress.accuracy[Task.RECALL] = 0.0
 
@@ -171,7 +174,7 @@ class Trainer:
 
 
 def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
-    """Write `directory` in Hugging Face's layout: fp32 safetensors, tokenizer, chat template, generation config."""
+    """Write `directory` in Hugging Face's layout, weights as fp32 safetensors."""
     generation = model.generation_config
     generation.eos_token_id = tokenizer.convert_tokens_to_ids(END)
     generation.pad_token_id = tokenizer.convert_tokens_to_ids(PAD)
