@@ -1,0 +1,126 @@
+"""What the selector is told beside the task, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+
+from metainf.errors import RecordUnreadable
+from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.strategy import Strategy
+from protocol.digest import JsonValue, canonical_json, sha256_hex
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionState:
+    """The worker's side of a choice.
+
+    `running` is the strategy now resident, `queued_jobs` how many more jobs of this kind wait (a
+    restart is shared among them), `restart_secs` what starting a strategy costs here (missing ones: the
+    measured starts of the meta-model), `budget_secs` and `deadline_secs` limits on this job's time, the
+    second counted from now with the start included, `allowed` the names that may be used (None: all).
+    """
+
+    running: str | None = None
+    queued_jobs: int = 0
+    restart_secs: Mapping[str, float] = field(default_factory=dict, hash=False)
+    budget_secs: float | None = None
+    deadline_secs: float | None = None
+    allowed: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "restart_secs", MappingProxyType(dict(self.restart_secs)))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain JSON values."""
+        return {
+            "running": self.running,
+            "queued_jobs": self.queued_jobs,
+            "restart_secs": dict(self.restart_secs),
+            "budget_secs": self.budget_secs,
+            "deadline_secs": self.deadline_secs,
+            "allowed": None if self.allowed is None else list(self.allowed),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One candidate's expected cost in seconds; `bound_secs` is the calibrated 90 % bound on the total.
+
+    `restart_secs` is what switching to it would cost, zero for the one that runs.
+    """
+
+    strategy: str
+    total_secs: float
+    prefill_secs: float
+    decode_secs: float
+    bound_secs: float
+    p_failure: float
+    restart_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRecord:
+    """Everything needed to make the same choice again; its digest stands in the receipt as
+    `strategyDigest`.
+    """
+
+    model: ModelFacts
+    hardware: HardwareFacts
+    workload: Workload
+    state: SelectionState
+    candidates: tuple[tuple[str, str], ...]
+    meta_model_digest: str
+    predictions: tuple[Prediction, ...]
+    chosen: str
+    chosen_digest: str
+    reason_code: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain JSON values; the inverse is `from_json`."""
+        return {
+            "model": self.model.to_json(),
+            "hardware": self.hardware.to_json(),
+            "workload": self.workload.to_json(),
+            "state": self.state.to_json(),
+            "candidates": [list(candidate) for candidate in self.candidates],
+            "meta_model_digest": self.meta_model_digest,
+            "predictions": [asdict(prediction) for prediction in self.predictions],
+            "chosen": self.chosen,
+            "chosen_digest": self.chosen_digest,
+            "reason_code": self.reason_code,
+        }
+
+    @classmethod
+    def from_json(cls, values: JsonValue) -> "SelectionRecord":
+        """Read a record that may come from a stranger. Raises `RecordUnreadable` for anything missing,
+        extra or wrong.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        written = canonical_json(values)
+        try:
+            record = TypeAdapter(cls).validate_json(written, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RecordUnreadable(where or "record", first["msg"]) from error
+        if canonical_json(record.to_json()) != written:
+            raise RecordUnreadable("record", "fields that no selection writes")
+        return record
+
+    def digest(self) -> str:
+        """`0x` and the SHA-256 of the canonical JSON of `to_json()`."""
+        return sha256_hex(canonical_json(self.to_json()))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The strategy taken, what was predicted of every feasible candidate, and why, as a code and in plain
+    words.
+    """
+
+    strategy: Strategy
+    predictions: tuple[Prediction, ...]
+    reason_code: str
+    reason: str
+    record: SelectionRecord

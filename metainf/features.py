@@ -1,0 +1,178 @@
+"""What the meta-model sees of one (task, strategy) pair: flat, physical, on log scale.
+
+Names carry the unit; `log_` is the natural logarithm of one plus the value. The `plan_` features follow
+vLLM's scheduler in its broad lines: how many prompt tokens are computed after caching in whole blocks,
+how many steps are taken, how full each is, and what those cost by the roofline (the greater of arithmetic
+and memory traffic).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, log, log1p
+
+from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.strategy import Strategy
+from protocol.digest import JsonValue
+
+# A step of the engine costs about this much beside arithmetic and memory. It only scales the rooflines below,
+# so its exact value does not matter to trees.
+STEP_SECS = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The numbers of a strategy that a scheduler works with."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int
+    prefix_caching: bool
+    chunked_prefill: bool
+    eager: bool
+    draft_tokens: int
+
+    @classmethod
+    def of(cls, strategy: Strategy) -> "Settings":
+        """Read a strategy's engine arguments; every flag of a record is explicit, so a missing one is a
+        `KeyError`.
+        """
+        arguments = strategy.engine_args
+        speculative = arguments["speculative_config"]
+        drafts = speculative["num_speculative_tokens"] if isinstance(speculative, Mapping) else 0
+        return cls(
+            max_num_seqs=_whole(arguments["max_num_seqs"]),
+            max_num_batched_tokens=_whole(arguments["max_num_batched_tokens"]),
+            block_size=_whole(arguments["block_size"]),
+            prefix_caching=bool(arguments["enable_prefix_caching"]),
+            chunked_prefill=bool(arguments["enable_chunked_prefill"]),
+            eager=bool(arguments["enforce_eager"]),
+            draft_tokens=_whole(drafts),
+        )
+
+
+def _whole(value: JsonValue) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a scheduler would work through a workload, and its roofline cost in seconds."""
+
+    batch: int
+    prefill_tokens: int
+    prefill_steps: int
+    decode_steps: int
+    kv_tokens: int
+    prefill_secs: float
+    decode_secs: float
+
+    @property
+    def total_secs(self) -> float:
+        """Prefill and decode together."""
+        return self.prefill_secs + self.decode_secs
+
+
+def plan(model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings) -> Plan:
+    """The expected course of one batch, without speculation (its acceptance is unknown beforehand)."""
+    batch = min(settings.max_num_seqs, workload.concurrency)
+    cached = workload.shared_in_blocks(settings.block_size) if settings.prefix_caching else 0
+    prefill_tokens = workload.prompt_tokens - cached
+    prefill_steps = max(
+        ceil(prefill_tokens / settings.max_num_batched_tokens), ceil(workload.prompts / batch)
+    )
+    # Each prompt's first output token comes out of its prefill.
+    decode_tokens = workload.output_tokens - workload.prompts
+    decode_steps = max(workload.output_quantiles[3] - 1, ceil(decode_tokens / batch))
+    kv_tokens = batch * (workload.prompt_quantiles[1] + workload.output_quantiles[1])
+
+    head_parameters = model.vocab * model.hidden
+    body_parameters = max(model.parameters - 2 * head_parameters, 0)
+    prefill_flops = 2 * (body_parameters * prefill_tokens + head_parameters * workload.prompts)
+    decode_flops = 2 * (body_parameters + head_parameters) * decode_tokens
+    kv_bytes = model.kv_bytes_per_token * (workload.prompt_tokens // workload.prompts) * decode_tokens
+    bandwidth = hardware.memory_bytes_per_s
+    return Plan(
+        batch=batch,
+        prefill_tokens=prefill_tokens,
+        prefill_steps=prefill_steps,
+        decode_steps=decode_steps,
+        kv_tokens=kv_tokens,
+        prefill_secs=prefill_steps * STEP_SECS
+        + max(prefill_flops / hardware.peak_flops, prefill_steps * model.weight_bytes / bandwidth),
+        decode_secs=decode_steps * STEP_SECS
+        + max(decode_flops / hardware.peak_flops, (decode_steps * model.weight_bytes + kv_bytes) / bandwidth),
+    )
+
+
+def task_features(model: ModelFacts, hardware: HardwareFacts, workload: Workload) -> dict[str, float]:
+    """The part all strategies of a task share."""
+    least, median, high, greatest = workload.prompt_quantiles
+    _, output_median, output_high, output_greatest = workload.output_quantiles
+    return {
+        "model_log_parameters": log1p(model.parameters),
+        "model_layers": float(model.layers),
+        "model_log_hidden": log1p(model.hidden),
+        "model_log_vocab": log1p(model.vocab),
+        "model_kv_heads_per_head": model.kv_heads / model.heads,
+        "model_log_kv_bytes_per_token": log1p(model.kv_bytes_per_token),
+        "model_weight_bytes_per_param": float(model.weight_bytes_per_param),
+        "model_log_max_model_len": log1p(model.max_model_len),
+        "model_random_weights": float(model.random_weights),
+        "hardware_cores": float(hardware.cores),
+        "hardware_log_memory_bytes_per_s": log1p(hardware.memory_bytes_per_s),
+        "hardware_log_peak_flops": log1p(hardware.peak_flops),
+        "workload_log_prompts": log1p(workload.prompts),
+        "workload_log_concurrency": log1p(workload.concurrency),
+        "workload_greedy_ratio": workload.greedy / workload.prompts,
+        "workload_log_prompt_tokens": log1p(workload.prompt_tokens),
+        "workload_log_prompt_least": log1p(least),
+        "workload_log_prompt_median": log1p(median),
+        "workload_log_prompt_p90": log1p(high),
+        "workload_log_prompt_greatest": log1p(greatest),
+        "workload_log_output_tokens": log1p(workload.output_tokens),
+        "workload_log_output_median": log1p(output_median),
+        "workload_log_output_p90": log1p(output_high),
+        "workload_log_output_greatest": log1p(output_greatest),
+        "workload_shared_prefix_ratio": workload.shared_prefix_ratio,
+        "workload_ngram_overlap": workload.ngram_overlap,
+    }
+
+
+def pair_features(
+    model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings, expected: Plan
+) -> dict[str, float]:
+    """The part that depends on the strategy, given its plan."""
+    kv_capacity = hardware.kv_cache_bytes // max(model.kv_bytes_per_token, 1)
+    return {
+        "strategy_log_max_num_seqs": log(settings.max_num_seqs),
+        "strategy_log_max_num_batched_tokens": log(settings.max_num_batched_tokens),
+        "strategy_log_block_size": log(settings.block_size),
+        "strategy_prefix_caching": float(settings.prefix_caching),
+        "strategy_chunked_prefill": float(settings.chunked_prefill),
+        "strategy_eager": float(settings.eager),
+        "strategy_draft_tokens": float(settings.draft_tokens),
+        "plan_log_batch": log(expected.batch),
+        "plan_log_prefill_tokens": log1p(expected.prefill_tokens),
+        "plan_computed_prompt_ratio": expected.prefill_tokens / max(workload.prompt_tokens, 1),
+        "plan_log_prefill_steps": log1p(expected.prefill_steps),
+        "plan_log_decode_steps": log1p(expected.decode_steps),
+        "plan_kv_tokens_per_capacity": expected.kv_tokens / max(kv_capacity, 1),
+        "plan_log_prefill_secs": log(expected.prefill_secs),
+        "plan_log_decode_secs": log(expected.decode_secs) if expected.decode_secs > 0 else log(1e-6),
+        "plan_decode_ratio": expected.decode_secs / expected.total_secs,
+        "plan_draft_step_ratio": settings.draft_tokens * expected.batch / settings.max_num_batched_tokens,
+    }
+
+
+def features(
+    model: ModelFacts, hardware: HardwareFacts, workload: Workload, strategy: Strategy
+) -> dict[str, float]:
+    """Every feature of one (task, strategy) pair, by name, in a fixed order."""
+    settings = Settings.of(strategy)
+    expected = plan(model, hardware, workload, settings)
+    return {
+        **task_features(model, hardware, workload),
+        **pair_features(model, hardware, workload, settings, expected),
+    }

@@ -1,0 +1,148 @@
+"""The meta-model: predicted seconds and probability of failure for (task, strategy) pairs, in one file
+with a digest.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from metainf.errors import MetaModelUnreadable
+from protocol.digest import JsonValue, canonical_json, sha256_hex
+
+if TYPE_CHECKING:
+    from catboost import CatBoost
+
+FORMAT = "quern-meta-model-1"
+SHIPPED = Path(__file__).parent / "data" / "meta-model.json"
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Predictions for n candidates, each an array of n: seconds, and the probability of failing."""
+
+    prefill_secs: Floats
+    decode_secs: Floats
+    total_secs: Floats
+    bound_secs: Floats
+    p_failure: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class MetaModel:
+    """Trained CatBoost models with what is needed to use them; build it with `metainf.train` or `load`.
+
+    The cost model predicts log prefill, decode and total seconds relative to the roofline of
+    `features.plan`, so that it carries over to models and machines of another speed. `sigma_log` is the
+    spread between strategies of one task that the model does not explain, `bound_log` the conformal 90
+    % bound on log total. `start_secs` are measured engine starts.
+    """
+
+    feature_names: tuple[str, ...]
+    cost_bytes: bytes
+    failure_bytes: bytes
+    failure_rate: float
+    sigma_log: float
+    bound_log: float
+    start_secs: Mapping[str, float] = field(hash=False)
+    provenance: Mapping[str, JsonValue] = field(hash=False)
+
+    def to_bytes(self) -> bytes:
+        """The canonical JSON that is hashed and written to disk."""
+        return canonical_json(
+            {
+                "format": FORMAT,
+                "feature_names": list(self.feature_names),
+                "cost_model": base64.b64encode(self.cost_bytes).decode(),
+                "failure_model": base64.b64encode(self.failure_bytes).decode(),
+                "failure_rate": self.failure_rate,
+                "sigma_log": self.sigma_log,
+                "bound_log": self.bound_log,
+                "start_secs": dict(self.start_secs),
+                "provenance": dict(self.provenance),
+            }
+        )
+
+    def digest(self) -> str:
+        """`0x` and the SHA-256 of `to_bytes()`."""
+        return sha256_hex(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: Path = SHIPPED) -> "MetaModel":
+        """Read a meta-model file. Raises `MetaModelUnreadable`."""
+        try:
+            stored = json.loads(path.read_bytes())
+            if stored["format"] != FORMAT:
+                raise MetaModelUnreadable(str(path), f"format {stored['format']!r} instead of {FORMAT!r}")
+            return cls(
+                feature_names=tuple(stored["feature_names"]),
+                cost_bytes=base64.b64decode(stored["cost_model"], validate=True),
+                failure_bytes=base64.b64decode(stored["failure_model"], validate=True),
+                failure_rate=float(stored["failure_rate"]),
+                sigma_log=float(stored["sigma_log"]),
+                bound_log=float(stored["bound_log"]),
+                start_secs={str(name): float(secs) for name, secs in stored["start_secs"].items()},
+                provenance=dict(stored["provenance"]),
+            )
+        except OSError as error:
+            raise MetaModelUnreadable(str(path), f"cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            if isinstance(error, MetaModelUnreadable):
+                raise
+            raise MetaModelUnreadable(str(path), "not a complete meta-model file") from error
+
+    def predictor(self) -> "Predictor":
+        """Ready to predict; unpacks the trees once."""
+        return Predictor(self)
+
+
+class Predictor:
+    """A meta-model with its trees unpacked."""
+
+    def __init__(self, meta_model: MetaModel) -> None:
+        self._cost = _unpack(meta_model.cost_bytes)
+        self._failure = _unpack(meta_model.failure_bytes) if meta_model.failure_bytes else None
+        self._failure_rate = meta_model.failure_rate
+        self._bound_factor = float(np.exp(meta_model.bound_log))
+
+    def predict(self, rows: npt.NDArray[np.float32], roofline_log_secs: Floats) -> Costs:
+        """Costs of n pairs from n rows of features (order of `feature_names`) and their roofline
+        totals, log seconds.
+        """
+        relative = np.asarray(self._cost.predict(rows, thread_count=1), dtype=np.float64)
+        seconds = np.exp(relative + roofline_log_secs[:, None])
+        if self._failure is None:
+            p_failure = np.full(len(rows), self._failure_rate)
+        else:
+            log_odds = np.asarray(
+                self._failure.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
+            )
+            p_failure = 1.0 / (1.0 + np.exp(-log_odds.astype(np.float64)))
+        return Costs(
+            prefill_secs=seconds[:, 0],
+            decode_secs=seconds[:, 1],
+            total_secs=seconds[:, 2],
+            bound_secs=seconds[:, 2] * self._bound_factor,
+            p_failure=p_failure,
+        )
+
+
+def _unpack(stored: bytes) -> "CatBoost":
+    from catboost import CatBoost
+
+    model = CatBoost()
+    model.load_model(blob=stored)
+    return model
+
+
+def as_row(named: Mapping[str, float], feature_names: Sequence[str]) -> list[float]:
+    """Feature values in the model's order; a name the model does not know is left out."""
+    return [named[name] for name in feature_names]

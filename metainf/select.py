@@ -1,0 +1,242 @@
+"""Choosing a strategy: drop what cannot run, predict, weigh restarts, keep to limits, say why.
+
+Deterministic: the same facts, state, candidates and meta-model give the same choice on every machine, so
+that an auditor can replay it from the record.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metainf.catalogue import DEFAULT_NAME, catalogue
+from metainf.choice import Choice, Prediction, SelectionRecord, SelectionState
+from metainf.errors import MetaModelMissing, NothingFeasible, StrategyUnknown
+from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.feasible import obstacle
+from metainf.features import Settings, pair_features, plan, task_features
+from metainf.model import SHIPPED, MetaModel, as_row
+from metainf.strategy import Strategy
+
+# Predictions nearer than this share are called equal, however sure the meta-model is.
+LEAST_MARGIN = 0.05
+
+FASTEST = "SELECT-001"
+KEPT_RUNNING = "SELECT-002"
+DEFAULT_AS_GOOD = "SELECT-003"
+ONLY_ONE = "SELECT-004"
+NO_BOUND_FITS = "SELECT-005"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    strategy: Strategy
+    settings: Settings
+    digest: str
+
+
+class Selector:
+    """Chooses among strategies with one meta-model; immutable and safe to share between threads."""
+
+    def __init__(self, meta_model: MetaModel) -> None:
+        self.meta_model_digest = meta_model.digest()
+        self.margin = max(LEAST_MARGIN, float(np.expm1(meta_model.sigma_log)))
+        self._start_secs = dict(meta_model.start_secs)
+        self._feature_names = meta_model.feature_names
+        self._predictor = meta_model.predictor()
+        version = meta_model.provenance.get("vllm_version")
+        self._vllm_version = version if isinstance(version, str) else ""
+        self._prepared: dict[Strategy, _Candidate] = {}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "Selector":
+        """With the shipped meta-model, or the one in a file. Raises `MetaModelUnreadable`."""
+        return cls(MetaModel.load(path or SHIPPED))
+
+    def select(
+        self,
+        model: ModelFacts,
+        hardware: HardwareFacts,
+        workload: Workload,
+        state: SelectionState,
+        strategies: Sequence[Strategy] | None = None,
+    ) -> Choice:
+        """Take the strategy with the least expected seconds, restart included, among those that can
+        run.
+
+        `strategies` are the catalogue of the meta-model's vLLM version by default. Raises
+        `StrategyUnknown` for an allowed name that is no candidate and `NothingFeasible` when every
+        candidate has an obstacle.
+        """
+        offered = self._offered(hardware, state, strategies)
+        feasible, obstacles = [], []
+        for candidate in offered:
+            why_not = obstacle(model, hardware, workload, candidate.settings)
+            if why_not is None:
+                feasible.append(candidate)
+            else:
+                obstacles.append(f"{candidate.strategy.name}: {why_not}")
+        if not feasible:
+            raise NothingFeasible(tuple(obstacles))
+        predictions = self._predict(model, hardware, workload, state, feasible)
+        index, reason_code, reason = decide(predictions, state, self.margin)
+        chosen = feasible[index]
+        record = SelectionRecord(
+            model=model,
+            hardware=hardware,
+            workload=workload,
+            state=state,
+            candidates=tuple((candidate.strategy.name, candidate.digest) for candidate in offered),
+            meta_model_digest=self.meta_model_digest,
+            predictions=predictions,
+            chosen=chosen.strategy.name,
+            chosen_digest=chosen.digest,
+            reason_code=reason_code,
+        )
+        return Choice(chosen.strategy, predictions, reason_code, reason, record)
+
+    def replay(self, record: SelectionRecord, strategies: Sequence[Strategy] | None = None) -> Choice:
+        """Make a recorded choice again; compare `choice.record` with `record` to check it.
+
+        Raises `MetaModelMissing` if it was made with another meta-model, `StrategyUnknown` if a recorded
+        candidate is not among `strategies` (by default the catalogue) with the recorded digest.
+        """
+        if record.meta_model_digest != self.meta_model_digest:
+            raise MetaModelMissing(record.meta_model_digest, self.meta_model_digest)
+        known = self._known(record.hardware, strategies)
+        by_digest = {candidate.digest: candidate.strategy for candidate in map(self._prepare, known)}
+        candidates = []
+        for name, digest in record.candidates:
+            if digest not in by_digest:
+                raise StrategyUnknown(f"{name} {digest}", tuple(strategy.name for strategy in known))
+            candidates.append(by_digest[digest])
+        return self.select(record.model, record.hardware, record.workload, record.state, candidates)
+
+    def _known(self, hardware: HardwareFacts, strategies: Sequence[Strategy] | None) -> Sequence[Strategy]:
+        return catalogue(hardware.device, self._vllm_version) if strategies is None else strategies
+
+    def _offered(
+        self, hardware: HardwareFacts, state: SelectionState, strategies: Sequence[Strategy] | None
+    ) -> list[_Candidate]:
+        """The candidates in the order of their names, so that the caller's order never matters."""
+        known = sorted(self._known(hardware, strategies), key=lambda strategy: strategy.name)
+        if state.allowed is not None:
+            names = tuple(strategy.name for strategy in known)
+            for name in state.allowed:
+                if name not in names:
+                    raise StrategyUnknown(name, names)
+            known = [strategy for strategy in known if strategy.name in state.allowed]
+        return [self._prepare(strategy) for strategy in known if hardware.device in strategy.devices]
+
+    def _prepare(self, strategy: Strategy) -> _Candidate:
+        prepared = self._prepared.get(strategy)
+        if prepared is None:
+            prepared = _Candidate(strategy, Settings.of(strategy), strategy.digest())
+            self._prepared[strategy] = prepared
+        return prepared
+
+    def _predict(
+        self,
+        model: ModelFacts,
+        hardware: HardwareFacts,
+        workload: Workload,
+        state: SelectionState,
+        candidates: Sequence[_Candidate],
+    ) -> tuple[Prediction, ...]:
+        shared = task_features(model, hardware, workload)
+        rows, rooflines = [], []
+        for candidate in candidates:
+            expected = plan(model, hardware, workload, candidate.settings)
+            named = {**shared, **pair_features(model, hardware, workload, candidate.settings, expected)}
+            rows.append(as_row(named, self._feature_names))
+            rooflines.append(expected.total_secs)
+        costs = self._predictor.predict(np.array(rows, dtype=np.float32), np.log(np.array(rooflines)))
+        return tuple(
+            Prediction(
+                strategy=candidate.strategy.name,
+                total_secs=_rounded(costs.total_secs[index]),
+                prefill_secs=_rounded(costs.prefill_secs[index]),
+                decode_secs=_rounded(costs.decode_secs[index]),
+                bound_secs=_rounded(costs.bound_secs[index]),
+                p_failure=_rounded(costs.p_failure[index]),
+                restart_secs=self._restart_secs(candidate.strategy.name, state),
+            )
+            for index, candidate in enumerate(candidates)
+        )
+
+    def _restart_secs(self, name: str, state: SelectionState) -> float:
+        if name == state.running:
+            return 0.0
+        known = {**self._start_secs, **state.restart_secs}
+        # A strategy nobody has started yet is given the dearest start that was seen.
+        return known.get(name, max(known.values(), default=0.0))
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits: beyond that the last bits of `exp` may differ between machines."""
+    return float(f"{value:.6g}")
+
+
+def expected_secs(prediction: Prediction, state: SelectionState) -> float:
+    """What taking a strategy costs per job: its run, its share of a restart, and doing both again if it
+    fails.
+    """
+    attempt = prediction.total_secs + prediction.restart_secs / (1 + state.queued_jobs)
+    return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
+
+
+def decide(predictions: Sequence[Prediction], state: SelectionState, margin: float) -> tuple[int, str, str]:
+    """Index of the prediction to take, with the code and the words of the reason. Pure; ties go to the
+    earlier one.
+    """
+    indices = range(len(predictions))
+    scores = [expected_secs(prediction, state) for prediction in predictions]
+    named: Mapping[str, int] = {prediction.strategy: index for index, prediction in enumerate(predictions)}
+    fitting = [index for index in indices if _fits(predictions[index], state)]
+    if not fitting:
+        safe = named.get(DEFAULT_NAME, min(indices, key=lambda index: predictions[index].bound_secs))
+        return (
+            safe,
+            NO_BOUND_FITS,
+            f"no 90 % bound keeps {_limits(state)}: {predictions[safe].strategy}, the safe choice, it is",
+        )
+    best = min(fitting, key=lambda index: scores[index])
+    if len(predictions) == 1:
+        return best, ONLY_ONE, f"{predictions[best].strategy} is the only strategy that can run this"
+    ceiling = scores[best] * (1 + margin)
+    running = named.get(state.running) if state.running is not None else None
+    if running is not None and running in fitting and scores[running] <= ceiling:
+        return running, KEPT_RUNNING, f"{state.running} runs already and is within {margin:.0%} of the best"
+    default = named.get(DEFAULT_NAME)
+    if default is not None and default in fitting and best != default and scores[default] <= ceiling:
+        saved = f"{predictions[best].strategy} is expected to save less than {margin:.0%}"
+        return default, DEFAULT_AS_GOOD, f"{saved}, too little to leave {DEFAULT_NAME}"
+    return best, FASTEST, _why_fastest(predictions, scores, best, default)
+
+
+def _why_fastest(
+    predictions: Sequence[Prediction], scores: Sequence[float], best: int, default: int | None
+) -> str:
+    name = predictions[best].strategy
+    words = f"{name} is expected to be quickest: {scores[best]:.3g} s a job with its share of a restart"
+    if default is None or default == best:
+        return words
+    return f"{words}, against {scores[default]:.3g} s for {DEFAULT_NAME}"
+
+
+def _fits(prediction: Prediction, state: SelectionState) -> bool:
+    if state.budget_secs is not None and prediction.bound_secs > state.budget_secs:
+        return False
+    return (
+        state.deadline_secs is None or prediction.bound_secs + prediction.restart_secs <= state.deadline_secs
+    )
+
+
+def _limits(state: SelectionState) -> str:
+    limits = []
+    if state.budget_secs is not None:
+        limits.append(f"the budget of {state.budget_secs:g} s")
+    if state.deadline_secs is not None:
+        limits.append(f"the deadline in {state.deadline_secs:g} s")
+    return " and ".join(limits)
