@@ -1,17 +1,20 @@
-"""Encrypted wallets on disk: one Web3 Secret Storage file (version 3) each, readable by its owner only."""
+"""Encrypted wallets on disk: one Web3 Secret Storage file (version 3) each, readable by its owner only.
+
+The signing library takes most of a second to import, so only what signs imports it.
+"""
 
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING, Any
 
 from protocol.abi import parse_address
 from protocol.errors import BadInput
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
@@ -96,10 +99,14 @@ class Keystore:
 
     def new(self, name: str, password: str) -> Wallet:
         """Make a key from the system's randomness. Raises BadWalletName, WalletExists, EmptyPassword."""
+        from eth_account import Account
+
         return self._write(name, Account.create(), password)
 
     def import_key(self, name: str, private_key_hex: str, password: str) -> Wallet:
         """Take in a key made elsewhere. Raises BadPrivateKey and what `new` raises."""
+        from eth_account import Account
+
         key = private_key_hex.strip()
         if not _KEY.fullmatch(key):
             raise BadPrivateKey
@@ -119,8 +126,10 @@ class Keystore:
         """The wallet of that name, still locked. Raises NoSuchWallet, DamagedWallet."""
         return self._find(name)[0]
 
-    def unlock(self, name: str, password: str) -> LocalAccount:
+    def unlock(self, name: str, password: str) -> "LocalAccount":
         """The account that can sign. Raises NoSuchWallet, WrongPassword, DamagedWallet."""
+        from eth_account import Account
+
         wallet, content = self._find(name)
         try:
             account: LocalAccount = Account.from_key(Account.decrypt(content, password))
@@ -134,7 +143,7 @@ class Keystore:
             raise DamagedWallet(wallet.path, "its key is not that of its address")
         return account
 
-    def _write(self, name: str, account: LocalAccount, password: str) -> Wallet:
+    def _write(self, name: str, account: "LocalAccount", password: str) -> Wallet:
         if not _NAME.fullmatch(name):
             raise BadWalletName(name)
         if not password:
@@ -142,6 +151,8 @@ class Keystore:
         path = self.folder / f"{name}{SUFFIX}"
         if path.exists():
             raise WalletExists(name)
+        from eth_account import Account
+
         content = Account.encrypt(account.key, password, kdf="scrypt", iterations=self.scrypt_work)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_private(path, json.dumps(content).encode())
