@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Request, SkipReason, State} from "../interfaces/IInferenceMarket.sol";
+
+/// @dev The slot of a task that claim and post touch. Low bits first:
+///
+///     bits      0      4      8       16       48      80         112         136
+///     field     state  flags  seats   worker   until   deadline   leaseSecs   bondUnits
+///     width     4      4      8       32       32      32         24          16
+///
+///     bits      152           160        192               224
+///     field     flatPercent   pricedAt   maxOutputTokens   outputTokens
+///     width     8             32         32                32
+///
+/// `flags` holds `(replicas - 1) / 2` in its two low bits. `seats` counts the seats taken of a task with several replicas.
+type TaskWord is uint256;
+
+using Transition for TaskWord global;
+
+/// @title The states of a task and the moves between them
+/// @notice Pure. `...Refusal` says why a move is not allowed at `time`; the moves themselves check nothing.
+library Transition {
+    uint256 private constant STATE = 0xf;
+    uint256 private constant WORKER_AND_UNTIL = 0xffffffff_ffffffff << 16;
+    uint256 private constant UNTIL = 0xffffffff << 48;
+    uint256 private constant PRICED_AT = 0xffffffff << 160;
+
+    // ------------------------------------------------------------------------------------------------------------ fields
+
+    function state(TaskWord word) internal pure returns (State) {
+        return State(TaskWord.unwrap(word) & STATE);
+    }
+
+    function replicas(TaskWord word) internal pure returns (uint8) {
+        return uint8((TaskWord.unwrap(word) >> 4 & 3) * 2 + 1);
+    }
+
+    function worker(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 16);
+    }
+
+    function until(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 48);
+    }
+
+    function deadline(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 80);
+    }
+
+    function leaseSecs(TaskWord word) internal pure returns (uint24) {
+        return uint24(TaskWord.unwrap(word) >> 112);
+    }
+
+    function bondUnits(TaskWord word) internal pure returns (uint16) {
+        return uint16(TaskWord.unwrap(word) >> 136);
+    }
+
+    function flatPercent(TaskWord word) internal pure returns (uint8) {
+        return uint8(TaskWord.unwrap(word) >> 152);
+    }
+
+    function pricedAt(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 160);
+    }
+
+    function maxOutputTokens(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 192);
+    }
+
+    function outputTokens(TaskWord word) internal pure returns (uint32) {
+        return uint32(TaskWord.unwrap(word) >> 224);
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- rules
+
+    function claimRefusal(TaskWord word, uint256 time) internal pure returns (SkipReason) {
+        State current = word.state();
+        if (current == State.Leased) {
+            if (time <= word.until()) return SkipReason.LeaseRunning;
+        } else if (current != State.Open) {
+            return SkipReason.WrongState;
+        }
+        return time + word.leaseSecs() <= word.deadline() ? SkipReason.None : SkipReason.DeadlineTooSoon;
+    }
+
+    function postRefusal(TaskWord word, uint32 poster, uint32 tokens, uint256 time) internal pure returns (SkipReason) {
+        if (word.state() != State.Leased) return SkipReason.WrongState;
+        if (word.worker() != poster) return SkipReason.NotWorker;
+        if (time > word.deadline()) return SkipReason.DeadlinePassed;
+        return tokens <= word.maxOutputTokens() ? SkipReason.None : SkipReason.TooManyTokens;
+    }
+
+    function settleRefusal(TaskWord word, uint256 time) internal pure returns (SkipReason) {
+        if (word.state() != State.Posted) return SkipReason.WrongState;
+        return time > word.until() ? SkipReason.None : SkipReason.WindowOpen;
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- moves
+
+    function open(Request calldata request, uint32 time) internal pure returns (TaskWord) {
+        return TaskWord.wrap(
+            uint256(State.Open) | uint256((request.replicas - 1) / 2) << 4 | uint256(request.deadline) << 80
+                | uint256(request.leaseSecs) << 112 | uint256(request.bondUnits) << 136
+                | uint256(request.flatPercent) << 152 | uint256(time) << 160 | uint256(request.maxOutputTokens) << 192
+        );
+    }
+
+    function reprice(TaskWord word, uint32 time) internal pure returns (TaskWord) {
+        return TaskWord.wrap(TaskWord.unwrap(word) & ~PRICED_AT | uint256(time) << 160);
+    }
+
+    function lease(TaskWord word, uint32 holder, uint32 leaseEnd) internal pure returns (TaskWord) {
+        uint256 kept = TaskWord.unwrap(word) & ~(STATE | WORKER_AND_UNTIL);
+        return TaskWord.wrap(kept | uint256(State.Leased) | uint256(holder) << 16 | uint256(leaseEnd) << 48);
+    }
+
+    function reopen(TaskWord word) internal pure returns (TaskWord) {
+        return TaskWord.wrap(TaskWord.unwrap(word) & ~(STATE | WORKER_AND_UNTIL) | uint256(State.Open));
+    }
+
+    /// @dev `outputTokens` is zero before, and a task is posted once.
+    function post(TaskWord word, uint32 windowEnd, uint32 tokens) internal pure returns (TaskWord) {
+        uint256 kept = TaskWord.unwrap(word) & ~(STATE | UNTIL);
+        return TaskWord.wrap(kept | uint256(State.Posted) | uint256(windowEnd) << 48 | uint256(tokens) << 224);
+    }
+
+    function end(TaskWord word, State terminal) internal pure returns (TaskWord) {
+        return TaskWord.wrap(TaskWord.unwrap(word) & ~STATE | uint256(terminal));
+    }
+}
