@@ -105,7 +105,10 @@ def parse_json(field: str, data: bytes, *, max_bytes: int, max_depth: int = 16) 
         text = data.decode("utf-8")
         _limit_depth(text, max_depth)
         value: JsonValue = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
+        if _SURROGATE.search(text):
+            # An escaped half of a surrogate pair parses, and then has no UTF-8 form.
+            canonical_json(value)
+    except (NotCanonical, ValueError, RecursionError) as error:
         raise MalformedJson(field, str(error)) from error
     return value
 
@@ -123,6 +126,7 @@ def _limit_depth(text: str, max_depth: int) -> None:
             depth -= 1
 
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
