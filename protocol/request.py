@@ -95,7 +95,8 @@ def struct_hash(request: Request) -> bytes:
                 uint_word(request.deadline),
                 uint_word(request.lease_secs),
                 uint_word(request.replicas),
-                keccak(request.input_uri.encode()),
+                # A requester may put any bytes on chain; what was decoded with escapes hashes to the same id.
+                keccak(request.input_uri.encode("utf-8", "surrogateescape")),
             )
         )
     )

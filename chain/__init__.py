@@ -1,0 +1,1 @@
+"""The chain and the content store: deployments, reads, events, transactions. Imports `protocol` only."""

@@ -1,0 +1,48 @@
+"""Reads ABI words of events by hand: a general decoder takes longer than the node takes to send them."""
+
+from typing import TypeAlias
+
+from protocol.abi import checksum_address
+from protocol.request import MEMBERS, Request
+
+# A Solidity struct as the ABI coder takes and gives it.
+Struct: TypeAlias = "tuple[str | bytes | int, ...]"
+
+_URI_WORD = len(MEMBERS) - 1
+
+
+def uint(data: bytes, word: int) -> int:
+    return int.from_bytes(data[32 * word : 32 * word + 32], "big")
+
+
+def address(word: bytes) -> str:
+    return checksum_address(word[12:32])
+
+
+def text_at(data: bytes, word: int) -> str:
+    """The string whose offset stands in `word`. Bytes that are no UTF-8 survive as escapes."""
+    start = uint(data, word)
+    length = uint(data[start : start + 32], 0)
+    return data[start + 32 : start + 32 + length].decode("utf-8", "surrogateescape")
+
+
+def request_at(data: bytes, word: int) -> Request:
+    """The Request struct whose offset stands in `word`."""
+    head = data[uint(data, word) :]
+    return Request(
+        requester=address(head[:32]),
+        salt=head[32:64],
+        model_id=head[64:96],
+        input_digest=head[96:128],
+        params_digest=head[128:160],
+        equivalence=head[160:192],
+        max_fee_units=uint(head, 6),
+        flat_percent=uint(head, 7),
+        tip_units=uint(head, 8),
+        max_output_tokens=uint(head, 9),
+        bond_units=uint(head, 10),
+        deadline=uint(head, 11),
+        lease_secs=uint(head, 12),
+        replicas=uint(head, 13),
+        input_uri=text_at(head, _URI_WORD),
+    )
