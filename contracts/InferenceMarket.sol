@@ -20,7 +20,7 @@ import {
     TaskId
 } from "./interfaces/IInferenceMarket.sol";
 import {Digest} from "./libraries/Digest.sol";
-import {Ledger} from "./libraries/Ledger.sol";
+import {EscrowWord, Ledger} from "./libraries/Ledger.sol";
 import {TaskWord, Transition} from "./libraries/Transition.sol";
 
 /// @title The market: all task states and all money
@@ -30,9 +30,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
     /// @dev Two slots. A task's slots are never cleared: a used id stays used.
     struct StoredTask {
         TaskWord word;
-        address requester;
-        uint48 maxFee;
-        uint48 tip;
+        EscrowWord escrow;
     }
 
     /// @dev What tasks in a row owe one account, written once.
@@ -110,34 +108,40 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
     function submit(Request calldata request) external payable nonReentrant returns (TaskId id) {
         _credit(msg.sender, msg.value);
 
+        uint32 time = block.timestamp.toUint32();
+        TaskWord word = Transition.open(request, time);
+        EscrowWord escrow = Ledger.pack(request);
         id = Digest.taskId(_domainSeparatorV4(), request);
-        SkipReason refusal = _submitRefusal(id, request);
+        SkipReason refusal = _submitRefusal(id, request, word, escrow);
         if (refusal != SkipReason.None) _revertSubmit(refusal, id, request);
 
-        _spend(msg.sender, _escrow(request));
-        _open(id, request);
+        _spend(msg.sender, escrow.amount(1));
+        _open(id, request, word, escrow, time);
     }
 
     /// @inheritdoc IInferenceMarket
     function submitMany(Request[] calldata requests) external payable nonReentrant returns (uint256 submitted) {
         _credit(msg.sender, msg.value);
 
+        uint32 time = block.timestamp.toUint32();
         bytes32 domain = _domainSeparatorV4();
         uint256 free = _accounts[msg.sender].free;
         uint256 spent;
         for (uint256 i = 0; i < requests.length; ++i) {
             Request calldata request = requests[i];
+            TaskWord word = Transition.open(request, time);
+            EscrowWord escrow = Ledger.pack(request);
             TaskId id = Digest.taskId(domain, request);
-            uint256 escrow = _escrow(request);
-            SkipReason refusal = _submitRefusal(id, request);
-            if (refusal == SkipReason.None && spent + escrow > free) refusal = SkipReason.InsufficientFree;
+            SkipReason refusal = _submitRefusal(id, request, word, escrow);
+            uint256 needed = spent + escrow.amount(1);
+            if (refusal == SkipReason.None && needed > free) refusal = SkipReason.InsufficientFree;
             if (refusal != SkipReason.None) {
                 emit TaskSkipped(id, _tasks[id].word.state(), refusal);
                 continue;
             }
-            spent += escrow;
-            _open(id, request);
+            spent = needed;
             ++submitted;
+            _open(id, request, word, escrow, time);
         }
         if (submitted > 0) _spend(msg.sender, spent);
     }
@@ -147,14 +151,15 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         StoredTask storage task = _tasks[id];
         TaskWord word = task.word;
         if (word.state() != State.Open) revert WrongState(id, word.state());
-        if (msg.sender != task.requester) revert NotRequester(msg.sender, task.requester);
-        uint48 tip = task.tip;
+        EscrowWord escrow = task.escrow;
+        if (msg.sender != escrow.requester()) revert NotRequester(msg.sender, escrow.requester());
+        uint48 tip = escrow.tip();
         if (newTip <= tip) revert TipNotRaised(tip, newTip);
 
         _spend(msg.sender, newTip - tip);
         uint32 time = block.timestamp.toUint32();
         task.word = word.reprice(time);
-        task.tip = newTip;
+        task.escrow = escrow.withTip(newTip);
 
         emit PriorityRaised(id, newTip, word.maxOutputTokens(), time);
     }
@@ -165,7 +170,8 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         TaskWord word = task.word;
         State state = word.state();
         if (state != State.Open && state != State.Leased) revert WrongState(id, state);
-        if (msg.sender != task.requester) revert NotRequester(msg.sender, task.requester);
+        EscrowWord escrow = task.escrow;
+        if (msg.sender != escrow.requester()) revert NotRequester(msg.sender, escrow.requester());
         if (state == State.Leased) {
             if (block.timestamp <= word.until()) revert LeaseRunning(id, word.until());
             _lapse(id, word);
@@ -182,16 +188,16 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         for (uint256 i = 0; i < ids.length; ++i) {
             TaskId id = ids[i];
             TaskWord word = _tasks[id].word;
-            uint256 bond = _bond(word);
             SkipReason refusal = word.claimRefusal(block.timestamp);
-            if (refusal == SkipReason.None && bonded + bond > own.free) refusal = SkipReason.InsufficientFree;
+            uint256 needed = bonded + _bond(word);
+            if (refusal == SkipReason.None && needed > own.free) refusal = SkipReason.InsufficientFree;
             if (refusal != SkipReason.None) {
                 emit TaskSkipped(id, word.state(), refusal);
                 continue;
             }
             if (word.state() == State.Leased) _lapse(id, word);
             if (own.index == 0) own.index = _enlist();
-            bonded += bond;
+            bonded = needed;
             uint32 until = uint32(block.timestamp + word.leaseSecs());
             _tasks[id].word = word.lease(own.index, until);
             ++claimed;
@@ -272,19 +278,24 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
                 payeeIndex = word.worker();
                 _turn(payee, _workers[payeeIndex]);
             }
-            _turn(payer, task.requester);
+            EscrowWord escrow = task.escrow;
+            if (escrow.requester() != payer.holder) _turn(payer, escrow.requester());
 
-            uint256 maxFee = task.maxFee;
-            uint256 charge = Ledger.charge(maxFee, word.flatPercent(), word.outputTokens(), word.maxOutputTokens());
-            uint256 paid = charge + task.tip;
             uint256 bond = _bond(word);
-            payee.credit += paid + bond;
-            payee.unlocked += bond;
-            payer.credit += maxFee - charge;
-            task.word = word.end(State.Settled);
-            ++settled;
+            uint256 charge =
+                Ledger.charge(escrow.maxFee(), word.flatPercent(), word.outputTokens(), word.maxOutputTokens());
+            unchecked {
+                // Each term has at most 80 bits, and no call has 2**16 items.
+                uint256 paid = charge + escrow.tip();
+                uint256 refunded = escrow.maxFee() - charge;
+                payee.credit += paid + bond;
+                payee.unlocked += bond;
+                payer.credit += refunded;
+                task.word = word.end(State.Settled);
+                ++settled;
 
-            emit TaskSettled(id, payee.holder, uint96(paid), uint96(maxFee - charge));
+                emit TaskSettled(id, payee.holder, uint96(paid), uint96(refunded));
+            }
         }
         _close(payee);
         _close(payer);
@@ -303,17 +314,16 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------------- tasks
 
-    /// @dev Why `request` cannot open a task; the balance is the caller's to check.
-    function _submitRefusal(TaskId id, Request calldata request) private view returns (SkipReason) {
-        if (request.requester != msg.sender) return SkipReason.NotRequester;
+    /// @dev Why `request`, packed, cannot open a task; the balance is the caller's to check.
+    function _submitRefusal(TaskId id, Request calldata request, TaskWord word, EscrowWord escrow)
+        private
+        view
+        returns (SkipReason refusal)
+    {
+        if (escrow.requester() != msg.sender) return SkipReason.NotRequester;
         if (request.replicas != 1) return SkipReason.ReplicasNotYet;
-        if (request.maxOutputTokens == 0) return SkipReason.NoOutputTokens;
-        if (request.flatPercent > 100) return SkipReason.FlatPercentTooHigh;
-        if (request.bondUnits == 0) return SkipReason.NoBond;
-        if (request.leaseSecs < MIN_LEASE) return SkipReason.LeaseTooShort;
-        if (request.deadline < block.timestamp + request.leaseSecs) return SkipReason.DeadlineTooSoon;
-        if (request.deadline > block.timestamp + MAX_LIFE) return SkipReason.DeadlineTooFar;
-        return _tasks[id].word.state() == State.None ? SkipReason.None : SkipReason.WrongState;
+        refusal = word.submitRefusal(MIN_LEASE, MAX_LIFE, block.timestamp);
+        if (refusal == SkipReason.None && _tasks[id].word.state() != State.None) return SkipReason.WrongState;
     }
 
     /// @dev Says the same as an error with its values.
@@ -331,15 +341,12 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         revert WrongState(id, _tasks[id].word.state());
     }
 
-    function _open(TaskId id, Request calldata request) private {
-        uint32 time = block.timestamp.toUint32();
+    function _open(TaskId id, Request calldata request, TaskWord word, EscrowWord escrow, uint32 time) private {
         StoredTask storage task = _tasks[id];
-        task.word = Transition.open(request, time);
-        task.requester = request.requester;
-        task.maxFee = request.maxFee;
-        task.tip = request.tip;
+        task.word = word;
+        task.escrow = escrow;
 
-        emit TaskSubmitted(id, request.requester, request.modelId, request, time);
+        emit TaskSubmitted(id, msg.sender, request.modelId, request, time);
     }
 
     /// @dev Burns the bond of a lease that ran out; the caller writes the task.
@@ -353,19 +360,18 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
     }
 
     function _refund(TaskId id, StoredTask storage task, TaskWord word, RefundReason reason) private {
-        uint96 escrow = Ledger.escrow(task.maxFee, word.replicas(), task.tip).toUint96();
+        EscrowWord escrow = task.escrow;
+        uint96 amount = escrow.amount(word.replicas()).toUint96();
         task.word = word.end(State.Refunded);
-        _accounts[task.requester].free += escrow;
+        _accounts[escrow.requester()].free += amount;
 
-        emit TaskRefunded(id, reason, escrow);
-    }
-
-    function _escrow(Request calldata request) private pure returns (uint256) {
-        return Ledger.escrow(request.maxFee, request.replicas, request.tip);
+        emit TaskRefunded(id, reason, amount);
     }
 
     function _bond(TaskWord word) private view returns (uint256) {
-        return uint256(word.bondUnits()) * BOND_UNIT;
+        unchecked {
+            return uint256(word.bondUnits()) * BOND_UNIT; // 16 bits by 64
+        }
     }
 
     // ---------------------------------------------------------------------------------------------------------- accounts
@@ -410,7 +416,6 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
 
     /// @dev Makes `tab` that of `holder`.
     function _turn(Tab memory tab, address holder) private {
-        if (tab.holder == holder) return;
         _close(tab);
         (tab.holder, tab.credit, tab.unlocked) = (holder, 0, 0);
     }
@@ -425,6 +430,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
     function taskOf(TaskId id) external view returns (Task memory) {
         StoredTask storage task = _tasks[id];
         TaskWord word = task.word;
+        EscrowWord escrow = task.escrow;
         return Task({
             state: word.state(),
             replicas: word.replicas(),
@@ -437,9 +443,9 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
             pricedAt: word.pricedAt(),
             maxOutputTokens: word.maxOutputTokens(),
             outputTokens: word.outputTokens(),
-            requester: task.requester,
-            maxFee: task.maxFee,
-            tip: task.tip
+            requester: escrow.requester(),
+            maxFee: escrow.maxFee(),
+            tip: escrow.tip()
         });
     }
 

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IInferenceMarket, State, Task, TaskId} from "./interfaces/IInferenceMarket.sol";
 import {IMarketLens, Standing} from "./interfaces/IMarketLens.sol";
-import {Ledger} from "./libraries/Ledger.sol";
 import {Priority} from "./libraries/Priority.sol";
 
 /// @title What follows from one market's storage
@@ -58,7 +57,7 @@ contract MarketLens is IMarketLens {
         for (uint256 i = 0; i < ids.length; ++i) {
             Task memory task = market.taskOf(ids[i]);
             if (task.state == State.None || task.state == State.Settled || task.state == State.Refunded) continue;
-            held += Ledger.escrow(task.maxFee, task.replicas, task.tip);
+            held += uint256(task.maxFee) * task.replicas + task.tip;
         }
     }
 

@@ -55,13 +55,15 @@ library Digest {
     /// @notice Merkle root of the first `count` leaves; pairs are sorted, an odd node is carried up.
     /// @dev Overwrites `leaves`. `count` is at least 1.
     function root(bytes32[] memory leaves, uint256 count) internal pure returns (bytes32) {
-        while (count > 1) {
-            uint256 pairs = count / 2;
-            for (uint256 i = 0; i < pairs; ++i) {
-                leaves[i] = Hashes.commutativeKeccak256(leaves[2 * i], leaves[2 * i + 1]);
+        unchecked {
+            while (count > 1) {
+                uint256 pairs = count / 2;
+                for (uint256 i = 0; i < pairs; ++i) {
+                    leaves[i] = Hashes.commutativeKeccak256(leaves[2 * i], leaves[2 * i + 1]);
+                }
+                if (count % 2 == 1) leaves[pairs] = leaves[count - 1];
+                count = pairs + count % 2;
             }
-            if (count % 2 == 1) leaves[pairs] = leaves[count - 1];
-            count = pairs + count % 2;
         }
         return leaves[0];
     }

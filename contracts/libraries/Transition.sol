@@ -13,7 +13,7 @@ import {Request, SkipReason, State} from "../interfaces/IInferenceMarket.sol";
 ///     field     flatPercent   pricedAt   maxOutputTokens   outputTokens
 ///     width     8             32         32                32
 ///
-/// `flags` holds `(replicas - 1) / 2` in its two low bits. `seats` counts the seats taken of a task with several replicas.
+/// `flags` holds `replicas / 2` in its two low bits. `seats` counts the seats taken of a task with several replicas.
 type TaskWord is uint256;
 
 using Transition for TaskWord global;
@@ -28,8 +28,11 @@ library Transition {
 
     // ------------------------------------------------------------------------------------------------------------ fields
 
-    function state(TaskWord word) internal pure returns (State) {
-        return State(TaskWord.unwrap(word) & STATE);
+    /// @dev Unchecked, for only this library's moves write the bits.
+    function state(TaskWord word) internal pure returns (State current) {
+        assembly ("memory-safe") {
+            current := and(word, 0xf)
+        }
     }
 
     function replicas(TaskWord word) internal pure returns (uint8) {
@@ -74,6 +77,20 @@ library Transition {
 
     // ------------------------------------------------------------------------------------------------------------- rules
 
+    /// @notice Of a word made by `open`: why the market does not take it.
+    function submitRefusal(TaskWord word, uint256 minLease, uint256 maxLife, uint256 time)
+        internal
+        pure
+        returns (SkipReason)
+    {
+        if (word.maxOutputTokens() == 0) return SkipReason.NoOutputTokens;
+        if (word.flatPercent() > 100) return SkipReason.FlatPercentTooHigh;
+        if (word.bondUnits() == 0) return SkipReason.NoBond;
+        if (word.leaseSecs() < minLease) return SkipReason.LeaseTooShort;
+        if (word.deadline() < time + word.leaseSecs()) return SkipReason.DeadlineTooSoon;
+        return word.deadline() <= time + maxLife ? SkipReason.None : SkipReason.DeadlineTooFar;
+    }
+
     function claimRefusal(TaskWord word, uint256 time) internal pure returns (SkipReason) {
         State current = word.state();
         if (current == State.Leased) {
@@ -100,7 +117,7 @@ library Transition {
 
     function open(Request calldata request, uint32 time) internal pure returns (TaskWord) {
         return TaskWord.wrap(
-            uint256(State.Open) | uint256((request.replicas - 1) / 2) << 4 | uint256(request.deadline) << 80
+            uint256(State.Open) | uint256(request.replicas / 2) << 4 | uint256(request.deadline) << 80
                 | uint256(request.leaseSecs) << 112 | uint256(request.bondUnits) << 136
                 | uint256(request.flatPercent) << 152 | uint256(time) << 160 | uint256(request.maxOutputTokens) << 192
         );
