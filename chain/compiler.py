@@ -15,7 +15,7 @@ CONTRACTS = ("InferenceMarket", "ModelRegistry", "MarketLens")
 INTERFACES = ("IInferenceMarket", "IModelRegistry", "IMarketLens")
 # The same as in hardhat-local/hardhat.config.ts and foundry.toml, so that all three make the same bytecode.
 SETTINGS: dict[str, object] = {
-    "optimizer": {"enabled": True, "runs": 100_000},
+    "optimizer": {"enabled": True, "runs": 200},
     "viaIR": True,
     "evmVersion": "cancun",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
