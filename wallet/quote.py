@@ -73,8 +73,8 @@ class Want:
 class Quote:
     """`max_price_units` is all that can be spent; what is not used of it returns.
 
-    `wait_secs` runs from submit to the posted result, None while nothing was served; `recent_tasks` is how many
-    settled tasks the price rests on (0: the floor); `front_tip_units` would rank before all open tasks.
+    `wait_secs` runs from submit to the posted result, None while nothing was served; `recent_tasks` is how
+    many settled tasks the price rests on; `front_tip_units` would rank before all open tasks.
     """
 
     fee_units: int

@@ -6,7 +6,7 @@ from wallet.amounts import BadAmount, parse_units, show_units
 
 
 @pytest.mark.parametrize(
-    "text, units",
+    ("text", "units"),
     [
         ("5000", 5000),
         ("5000gwei", 5000),

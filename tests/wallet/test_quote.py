@@ -9,45 +9,17 @@ from hypothesis import strategies as st
 
 from protocol.lifecycle import TaskState, TaskView
 from protocol.money import charge_units
-from protocol.replay import AccountView, MarketView, Totals
-from protocol.request import Request
+from tests.wallet.makers import MODEL, NOW, market, task
 from wallet.quote import PriceTooLow, Terms, Want, check_price, keeps_its_rank, quote
 
-MODEL = b"m" * 32
-NOW = 10_000
 TERMS = Terms(min_lease_secs=5, max_life_secs=86_400, age_rate_wei=10**9, gas_price_wei=10**9)
 WANT = Want(MODEL, max_output_tokens=100)
-
-
-def task(number: int, state: TaskState = TaskState.OPEN, **fields: Any) -> TaskView:
-    request = Request(
-        requester="0x" + "00" * 19 + "0a",
-        salt=bytes(32),
-        model_id=fields.pop("model_id", MODEL),
-        input_digest=bytes(32),
-        params_digest=bytes(32),
-        max_fee_units=fields.pop("max_fee_units", 300_000),
-        flat_percent=fields.pop("flat_percent", 50),
-        tip_units=fields.pop("tip_units", 0),
-        max_output_tokens=fields.pop("max_output_tokens", 100),
-        bond_units=1,
-        deadline=NOW + 1_000,
-        lease_secs=60,
-        input_uri="inputs/x",
-    )
-    view = TaskView(bytes([number]) * 32, request, state, request.tip_units, NOW - 100, NOW - 100)
-    return replace(view, **fields)
 
 
 def served(number: int, **fields: Any) -> TaskView:
     """Leased for ten seconds, fifty tokens."""
     times = {"submitted_at": 100 * number, "claimed_at": 100 * number + 2, "posted_at": 100 * number + 12}
     return task(number, TaskState.SETTLED, **{"output_tokens": 50, **times, **fields})
-
-
-def market(*tasks: TaskView) -> MarketView:
-    totals = Totals(0, 0, 0, 0, 0, 0)
-    return MarketView({view.task_id: view for view in tasks}, {"x": AccountView()}, {}, totals)
 
 
 def test_an_unused_market_offers_the_gas_and_knows_no_wait():
@@ -115,7 +87,7 @@ def test_every_offer_pays_its_gas_and_can_be_asked(fee, tokens, gas_price_wei, f
     assert terms.min_lease_secs <= offer.lease_secs <= offer.life_secs <= terms.max_life_secs
 
 
-@pytest.mark.parametrize("fee, flat, tip", [(0, 0, 0), (45_000 * 3, 0, 0), (44_999, 100, 0)])
+@pytest.mark.parametrize(("fee", "flat", "tip"), [(0, 0, 0), (45_000 * 3, 0, 0), (44_999, 100, 0)])
 def test_a_price_below_the_gas_is_refused(fee, flat, tip):
     with pytest.raises(PriceTooLow, match="45000 gwei of gas"):
         check_price(fee, flat, tip, 100, TERMS)
