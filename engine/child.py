@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -188,7 +187,7 @@ class ChildEngine:
                 if frame[0] == "events":
                     self._events.extend(self._restamp(event) for event in wire.unpack_events(frame[1]))
                 elif frame[0] == "died":
-                    self._end = self._end or EngineCrashed(f"{self._kind} engine: {frame[1]}")
+                    self._end = self._end or _error_named(frame[1], frame[2])
                 elif frame[0] != "alive":
                     self._answers.append(frame)
             self._changed.notify_all()

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from engine import wire
@@ -28,14 +29,18 @@ def main() -> None:
     _die_with_parent(parent_pid)
     commands: queue.SimpleQueue[wire.Frame] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(read_fd, commands), daemon=True).start()
+    status = 0
     try:
         _Server(write_fd, commands).run()
     except BrokenPipeError:
         _kill_own_group()
+    except Exception:  # noqa: BLE001 - whatever it was, the parent reads it in the log and sees the exit status
+        traceback.print_exc()
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     # Leaving through the interpreter's shutdown costs a second under torch, and can hang in it.
-    os._exit(0)
+    os._exit(status)
 
 
 class _Server:
@@ -52,14 +57,14 @@ class _Server:
             engine = build_engine(kind, EngineConfig(Path(model_dir), engine_args, environment))
             facts = engine.start(timeout_secs)
         except EngineError as error:
-            self._send(["failed", type(error).__name__, str(error).removeprefix(f"{error.code} ")])
+            self._send(["failed", type(error).__name__, _text(error)])
             return
         self._send(["started", wire.pack_facts(facts)])
         try:
             while self._serve(engine):
                 pass
         except EngineError as error:
-            self._send(["died", str(error)])
+            self._send(["died", type(error).__name__, _text(error)])
             raise
         engine.stop()
 
@@ -139,6 +144,10 @@ def build_engine(kind: str, config: EngineConfig) -> Engine:
 
         return FakeEngine(config)
     raise ValueError(f"engine kind {kind!r} is not vllm, transformers or fake")
+
+
+def _text(error: EngineError) -> str:
+    return str(error).removeprefix(f"{error.code} ")
 
 
 def _read_commands(fd: int, commands: queue.SimpleQueue[wire.Frame]) -> None:
