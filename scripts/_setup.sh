@@ -121,7 +121,7 @@ set_up_python() {
     echo "set-up: installing $(grep -c == "$root/constraints.txt") Python packages (about 1 GB to fetch, minutes the first time)"
     logged "installing the Python packages" pip_install -r "$root/constraints.txt"
     echo "set-up: installing torch $torch_version"
-    logged "installing torch" install_torch
+    logged "installing torch $torch_version (from your pip's sources or $torch_fallback_index)" install_torch
     echo "set-up: installing quern itself"
     logged "installing quern" pip_install --no-build-isolation -e "$root"
     link_node
