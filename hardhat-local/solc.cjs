@@ -167,6 +167,9 @@ function main(argv) {
   return options.mode === "help" ? 0 : 1;
 }
 
+process.stdout.on("error", (error) => {
+  if (error.code !== "EPIPE") throw error; // a reader that stops early, as in `solc ... | head`, is no fault
+});
 try {
   process.exitCode = main(process.argv.slice(2));
 } catch (error) {
