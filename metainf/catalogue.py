@@ -9,8 +9,7 @@ things to the worker: the weights' precision, which is part of what was bought, 
 
 from collections.abc import Mapping
 
-from metainf.strategy import Strategy
-from protocol.digest import JsonValue
+from metainf.strategy import JsonValue, Strategy
 
 DEFAULT_NAME = "vllm-default"
 
@@ -69,17 +68,12 @@ _CPU: tuple[Strategy, ...] = (
     _cpu("paper-caching", "continuous batching with prefix caching", {"enable_chunked_prefill": False}),
     _cpu("paper-chunked", "continuous batching with chunked prefill", {"enable_prefix_caching": False}),
     _cpu("block-32", "small cache blocks: prefixes are shared almost to the token", {"block_size": 32}),
-    _cpu("block-64", "half-size cache blocks", {"block_size": 64}),
     _cpu("seqs-1", "one request at a time", {"max_num_seqs": 1}),
     _cpu("seqs-8", "at most eight requests at a time", {"max_num_seqs": 8}),
     _cpu(
-        "seqs-8-block-32",
-        "at most eight requests at a time, small cache blocks",
-        {"max_num_seqs": 8, "block_size": 32},
-    ),
-    _cpu(
         "chunk-256", "prefill in chunks of 256 tokens: answers start sooner", {"max_num_batched_tokens": 256}
     ),
+    _cpu("compiled", "torch.compile: a start of half a minute for quicker steps", {"enforce_eager": False}),
     _cpu("ngram-2", "n-gram speculation, two tokens", _ngram(2)),
     _cpu("ngram-4", "n-gram speculation, four tokens", _ngram(4)),
     _cpu("ngram-8", "n-gram speculation, eight tokens", _ngram(8)),

@@ -8,10 +8,14 @@ reproducible.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 from packaging.specifiers import SpecifierSet
 
-from protocol.digest import JsonValue, canonical_json, sha256_hex
+from protocol.digest import canonical_json, sha256_hex
+
+# As the engine room has it: what its configuration takes.
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 @dataclass(frozen=True, slots=True)
