@@ -1,0 +1,208 @@
+"""Which market, on which chain: the file a deployment leaves, and the check that it still holds."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from chain.rpc import Rpc
+from protocol.abi import parse_address
+from protocol.digest import JsonValue, canonical_json, from_hex, keccak, parse_json, to_hex
+from protocol.domain import UNIT_WEI, Domain
+from protocol.errors import BadInput, NotYet
+
+FILE_VERSION = 1
+_MAX_FILE_BYTES = 64 * 1024
+_ETHER_UNITS = 10**18 // UNIT_WEI
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+class NoDeployment(NotYet):
+    """No deployment file where one is expected."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "CHAIN-010", "deployment", str(path), "start a chain with `quern devnet up`, or name a file"
+        )
+
+
+class BadDeployment(BadInput):
+    """A deployment file that is not one."""
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__("CHAIN-011", f"deployment {field}", value, "deploy again, or name another file")
+
+
+class WrongChain(BadInput):
+    """The node serves another chain than the deployment's."""
+
+    def __init__(self, found: int, wanted: int) -> None:
+        super().__init__(
+            "CHAIN-012", "chain id", found, f"the deployment is on chain {wanted}; use its RPC address"
+        )
+
+
+class ChainReset(BadInput):
+    """Same chain id, but not the chain the deployment was made on: the devnet was started anew."""
+
+    def __init__(self, field: str, value: object) -> None:
+        fix = "the chain was reset since the deployment; run `quern devnet down`, then `quern devnet up`"
+        super().__init__("CHAIN-013", field, value, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The market's constructor arguments. Seconds, UNITs, and wei per million output tokens per second."""
+
+    window_secs: int
+    answer_time_secs: int
+    arbiter_timeout_secs: int
+    min_lease_secs: int
+    max_life_secs: int
+    inversion_grace_secs: int
+    bond_unit_units: int
+    challenge_bond_units: int
+    demand_fee_units: int
+    age_rate_wei: int
+    arbiter: str = "0x0000000000000000000000000000000000000000"
+
+
+PRESETS = {
+    "devnet": Parameters(
+        window_secs=5,
+        answer_time_secs=20,
+        arbiter_timeout_secs=120,
+        min_lease_secs=5,
+        max_life_secs=_DAY,
+        inversion_grace_secs=5,
+        bond_unit_units=_ETHER_UNITS // 1_000,
+        challenge_bond_units=_ETHER_UNITS // 500,
+        demand_fee_units=_ETHER_UNITS // 5_000,
+        age_rate_wei=UNIT_WEI,
+    ),
+    "bench": Parameters(
+        window_secs=1,
+        answer_time_secs=20,
+        arbiter_timeout_secs=120,
+        min_lease_secs=5,
+        max_life_secs=_DAY,
+        inversion_grace_secs=5,
+        bond_unit_units=_ETHER_UNITS // 1_000,
+        challenge_bond_units=_ETHER_UNITS // 500,
+        demand_fee_units=_ETHER_UNITS // 5_000,
+        age_rate_wei=UNIT_WEI,
+    ),
+    "public": Parameters(
+        window_secs=_HOUR,
+        answer_time_secs=_HOUR,
+        arbiter_timeout_secs=3 * _DAY,
+        min_lease_secs=_MINUTE // 2,
+        max_life_secs=30 * _DAY,
+        inversion_grace_secs=_MINUTE,
+        bond_unit_units=_ETHER_UNITS // 1_000,
+        challenge_bond_units=_ETHER_UNITS // 500,
+        demand_fee_units=_ETHER_UNITS // 5_000,
+        age_rate_wei=UNIT_WEI,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Addresses in EIP-55 form. `block_number` is the first block worth reading events from."""
+
+    chain_id: int
+    genesis_hash: bytes
+    rpc_url: str
+    market: str
+    registry: str
+    lens: str
+    market_code_hash: bytes
+    block_number: int
+    parameters: Parameters
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(self.chain_id, self.market)
+
+
+def save(deployment: Deployment, path: Path) -> None:
+    """Written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    value: dict[str, JsonValue] = {
+        "quern": FILE_VERSION,
+        "chain_id": deployment.chain_id,
+        "genesis_hash": to_hex(deployment.genesis_hash),
+        "rpc_url": deployment.rpc_url,
+        "market": deployment.market,
+        "registry": deployment.registry,
+        "lens": deployment.lens,
+        "market_code_hash": to_hex(deployment.market_code_hash),
+        "block_number": deployment.block_number,
+        "parameters": asdict(deployment.parameters),
+    }
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(canonical_json(value) + b"\n")
+    partial.replace(path)
+
+
+def load(path: Path) -> Deployment:
+    """Raises NoDeployment, BadDeployment."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise NoDeployment(path) from error
+    except OSError as error:
+        raise BadDeployment("file", str(error)) from error
+    try:
+        match parse_json("deployment", data, max_bytes=_MAX_FILE_BYTES):
+            case {
+                "quern": 1,
+                "chain_id": int(chain_id),
+                "genesis_hash": genesis_hash,
+                "rpc_url": str(rpc_url),
+                "market": market,
+                "registry": registry,
+                "lens": lens,
+                "market_code_hash": market_code_hash,
+                "block_number": int(block_number),
+                "parameters": dict(parameters),
+            }:
+                return Deployment(
+                    chain_id=chain_id,
+                    genesis_hash=from_hex("genesis_hash", genesis_hash),
+                    rpc_url=rpc_url,
+                    market=parse_address("market", market),
+                    registry=parse_address("registry", registry),
+                    lens=parse_address("lens", lens),
+                    market_code_hash=from_hex("market_code_hash", market_code_hash),
+                    block_number=block_number,
+                    parameters=_read_parameters(parameters),
+                )
+    except (BadInput, TypeError) as error:
+        raise BadDeployment(str(path), str(error)) from error
+    raise BadDeployment(str(path), "fields are missing")
+
+
+def check(deployment: Deployment, rpc: Rpc) -> None:
+    """That `rpc` serves the very chain and code of the deployment.
+
+    Raises WrongChain, ChainReset, RpcUnavailable.
+    """
+    chain_id = rpc.chain_id()
+    if chain_id != deployment.chain_id:
+        raise WrongChain(chain_id, deployment.chain_id)
+    genesis = rpc.block(0)
+    if genesis is None or genesis.hash != deployment.genesis_hash:
+        raise ChainReset("genesis hash", genesis.hash if genesis else None)
+    code_hash = keccak(rpc.code(deployment.market))
+    if code_hash != deployment.market_code_hash:
+        raise ChainReset("market code hash", code_hash)
+
+
+def _read_parameters(value: dict[str, JsonValue]) -> Parameters:
+    """Raises TypeError for a field that is missing, unknown or of the wrong type."""
+    arbiter = parse_address("arbiter", value.get("arbiter"))
+    numbers = {name: item for name, item in value.items() if name != "arbiter" and isinstance(item, int)}
+    if len(numbers) != len(value) - 1:
+        raise TypeError("a parameter is no whole number")
+    return Parameters(**numbers, arbiter=arbiter)

@@ -1,0 +1,43 @@
+"""One real Hardhat node for the whole session; each test that takes `devnet` leaves the chain as it found it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chain import devnet as devnets
+from chain.devnet import Devnet
+from chain.market import Market
+from chain.rpc import Rpc
+
+
+@pytest.fixture(scope="session")
+def session_devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """Mines each transaction at once, so that tests need not wait for blocks."""
+    home = tmp_path_factory.mktemp("session")
+    try:
+        yield devnets.up(home, block_millis=None, die_with_parent=True)
+    finally:
+        devnets.down(home)
+
+
+@pytest.fixture
+def devnet(session_devnet: Devnet) -> Iterator[Devnet]:
+    """The session's node, put back by snapshot and revert: blocks, balances, clock and mining alike."""
+    rpc = Rpc(session_devnet.rpc_url)
+    snapshot = rpc.call("evm_snapshot")
+    try:
+        yield session_devnet
+    finally:
+        rpc.call("evm_setIntervalMining", 0)
+        rpc.call("evm_setAutomine", True)
+        assert rpc.call("evm_revert", snapshot) is True
+
+
+@pytest.fixture
+def rpc(devnet: Devnet) -> Rpc:
+    return Rpc(devnet.rpc_url)
+
+
+@pytest.fixture
+def market(devnet: Devnet, rpc: Rpc) -> Market:
+    return Market(rpc, devnet.deployment)
