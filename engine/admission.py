@@ -13,13 +13,14 @@ def why_unservable(request: GenerationRequest, vocab_size: int, max_model_len: i
     """One line naming the field, the value and the limit; None if the request can be served."""
     if request.max_tokens < 1:
         return f"max_tokens is {request.max_tokens}: ask for at least 1"
-    if len(request.prompt_token_ids) >= max_model_len:
-        return f"prompt has {len(request.prompt_token_ids)} tokens: the window is {max_model_len}, output included"
+    prompt_tokens = len(request.prompt_token_ids)
+    if prompt_tokens >= max_model_len:
+        return f"prompt has {prompt_tokens} tokens: the window is {max_model_len}, output included"
     return why_bad_tokens(request.prompt_token_ids, vocab_size) or _why_bad_sampling(request.sampling)
 
 
 def why_bad_tokens(token_ids: Sequence[int], vocab_size: int) -> str | None:
-    """One line naming the first problem of a sequence of token ids; None if a model of this vocabulary can read it."""
+    """One line naming the first problem of a sequence of token ids; None if the model can read it."""
     if not token_ids:
         return "prompt is empty: give at least one token"
     lowest, highest = min(token_ids), max(token_ids)

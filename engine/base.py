@@ -1,4 +1,4 @@
-"""What every engine takes, gives and promises. Units: token counts, unix seconds, natural-log probabilities."""
+"""What every engine takes, gives and promises. Times are unix seconds, log probabilities natural logs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 EngineKind: TypeAlias = Literal["vllm", "fake", "transformers"]
 FinishReason: TypeAlias = Literal["stop", "length", "error"]
+CheckedSequence: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""Request id, prompt tokens, output tokens to score."""
 
 ABORTED = "aborted"
 """`Completion.error` of a request that `Engine.abort` ended."""
 
 
 class EngineError(RuntimeError):
-    """Base of everything an engine raises. `code` is what an operator searches for; `exit_status` is the CLI's."""
+    """Base of all an engine raises. `code` is what an operator searches for; `exit_status` is the CLI's."""
 
     code = "ENGINE-000"
     exit_status = 1
@@ -85,7 +87,7 @@ class DuplicateRequest(EngineError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen; names and meanings are vLLM's SamplingParams. `temperature` 0 is greedy, `top_k` 0 is off."""
+    """How a token is chosen, as vLLM's SamplingParams. `temperature` 0 is greedy, `top_k` 0 is off."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -109,7 +111,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tokens generated since the last event of this request. All of them together are the completion's tokens."""
+    """Tokens generated since the last event of this request; all of them together are the completion's."""
 
     request_id: str
     token_ids: tuple[int, ...]
@@ -119,8 +121,9 @@ class Progress:
 class Completion:
     """The end of a request; every submitted request gets exactly one.
 
-    `token_ids` are all output tokens, the end-of-sequence token included where one ended the output, exactly as
-    vLLM reports them. `error` is set if and only if `finish_reason` is "error"; it is `ABORTED` after an abort.
+    `token_ids` are all output tokens, the end-of-sequence token included where one ended the output, exactly
+    as vLLM reports them. `error` is set if and only if `finish_reason` is "error"; it is `ABORTED` after an
+    abort.
     """
 
     request_id: str
@@ -140,8 +143,8 @@ Event: TypeAlias = "Progress | Completion"
 class TokenCheck:
     """Raw-logit log probabilities (no temperature, no penalties), one entry per output token.
 
-    `logprobs[i]` is that of the given token, `best_logprobs[i]` that of the likeliest, `best_token_ids[i]`: greedy
-    output has the two within the engines' numerical noise of each other.
+    `logprobs[i]` is that of the given token, `best_logprobs[i]` that of the likeliest, `best_token_ids[i]`:
+    greedy output has the two within the engines' numerical noise of each other.
     """
 
     request_id: str
@@ -166,7 +169,7 @@ class EngineMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What to start: `engine_args` are the engine's own arguments (vLLM's EngineArgs), `environment` wins over ours."""
+    """What to start. `engine_args` are the engine's own (vLLM's EngineArgs); `environment` wins over ours."""
 
     model_dir: Path
     engine_args: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -206,19 +209,20 @@ class EngineFacts:
 class Engine(Protocol):
     """One model under one strategy, from `start` to `stop`; an engine is started once.
 
-    `submit`, `abort` and `metrics` may be called from any thread while another waits in `events`.
-    A request the engine cannot serve (prompt too long, token outside the vocabulary, unservable sampling) ends as a
+    `submit`, `abort` and `metrics` may be called from any thread while another waits in `events`. A request
+    the engine cannot serve (prompt too long, token outside the vocabulary, unservable sampling) ends as a
     `Completion` with finish_reason "error"; the others go on.
     """
 
     def start(self, timeout_secs: float) -> EngineFacts:
         """Load the model and get ready.
 
-        Raises UnknownEngineArgument, BadEngineArgument, ModelUnreadable, EngineNotInstalled, EngineStartFailed.
+        Raises UnknownEngineArgument, BadEngineArgument, ModelUnreadable, EngineNotInstalled,
+        EngineStartFailed.
         """
 
     def submit(self, requests: Sequence[GenerationRequest]) -> None:
-        """Queue requests and return at once. Raises DuplicateRequest (none is queued then), EngineNotRunning."""
+        """Queue requests and return at once. Raises DuplicateRequest (queueing none), EngineNotRunning."""
 
     def events(self, timeout_secs: float) -> list[Event]:
         """Wait up to `timeout_secs` for at least one event; an empty list after that.
@@ -227,12 +231,10 @@ class Engine(Protocol):
         """
 
     def abort(self, request_ids: Sequence[str]) -> None:
-        """End these requests now with what they have; unknown ids are ignored (they may just have finished)."""
+        """End these requests with what they have; unknown ids, which may just have finished, are ignored."""
 
-    def prefill_check(
-        self, prompts_and_outputs: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]]
-    ) -> list[TokenCheck]:
-        """Score given outputs, (request id, prompt tokens, output tokens) each, with one prefill per sequence.
+    def prefill_check(self, prompts_and_outputs: Sequence[CheckedSequence]) -> list[TokenCheck]:
+        """Score given outputs with one prefill per sequence.
 
         Answers in the order asked. Raises ValueError naming a sequence that the model cannot hold.
         """

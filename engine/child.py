@@ -1,7 +1,8 @@
-"""An engine in a child process of its own: its crash, hang or out-of-memory kill is an error here, never our end."""
+"""An engine in a process of its own: its crash, hang or out-of-memory kill is an error, never our end."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from engine import base, wire
 from engine.base import (
+    CheckedSequence,
     Completion,
     DuplicateRequest,
     EngineConfig,
@@ -39,9 +41,10 @@ _LOOK_SECS = 0.5
 class ChildEngine:
     """The engine of `kind` in its own process and process group, which dies with this process.
 
-    `hang_secs`: a child speaks at least once a second unless a single engine step takes longer; after this much
-    silence it is killed and EngineHung raised. `log_path`: where the child's stdout and stderr are appended; an
-    unnamed temporary file if None. Either way the last line of it goes into the error after a crash.
+    `hang_secs`: a child speaks at least once a second unless a single engine step takes longer; after this
+    much silence it is killed and EngineHung raised. `log_path`: where the child's stdout and stderr are
+    appended; an unnamed temporary file if None. Either way the last line of it goes into the error after a
+    crash.
     """
 
     def __init__(
@@ -114,9 +117,7 @@ class ChildEngine:
     def abort(self, request_ids: Sequence[str]) -> None:
         self._send(["abort", list(request_ids)])
 
-    def prefill_check(
-        self, prompts_and_outputs: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]]
-    ) -> list[TokenCheck]:
+    def prefill_check(self, prompts_and_outputs: Sequence[CheckedSequence]) -> list[TokenCheck]:
         answer = self._ask(["check", wire.pack_sequences(prompts_and_outputs)])
         if answer[0] == "refused":
             raise ValueError(answer[1])
@@ -132,12 +133,9 @@ class ChildEngine:
             return
         # A sender stuck on a hung child holds the lock: then there is nobody to ask, only to kill.
         if self._sending.acquire(timeout=self._stop_grace_secs):
-            try:
+            with contextlib.suppress(OSError):
                 wire.send(self._process.to_child, ["stop", None])
-            except OSError:
-                pass
-            finally:
-                self._sending.release()
+            self._sending.release()
             self._owner.join(self._stop_grace_secs)
         self._process.kill()
         self._owner.join()
@@ -145,7 +143,8 @@ class ChildEngine:
     def _own_child(self, timeout_secs: float) -> None:
         """Start the child, hear it out, bury it.
 
-        All in one thread, because the kernel sends the parent-death signal when the *thread* that forked ends.
+        All in one thread, because the kernel sends the parent-death signal when the *thread* that forked
+        ends.
         """
         config = self._config
         environment = engine_environment(config.environment)
@@ -156,12 +155,10 @@ class ChildEngine:
             return
         self._process = process
         start = [self._kind, str(config.model_dir), dict(config.engine_args), environment, timeout_secs]
-        try:
+        with contextlib.suppress(OSError, EOFError, ValueError):
             with self._sending:
                 wire.send(process.to_child, ["start", *start])
             self._listen(wire.FrameReader(process.from_child))
-        except (OSError, EOFError, ValueError):
-            pass
         death = process.bury(self._stop_grace_secs)
         self._finish(EngineCrashed(f"{self._kind} engine: {death}"))
 
@@ -216,12 +213,10 @@ class ChildEngine:
             self._raise_if_ended()
         if self._process is None:
             raise EngineNotRunning(f"{self._kind} engine: not started")
-        with self._sending:
-            try:
-                wire.send(self._process.to_child, frame)
-            except OSError:
-                # The child is gone; its owner thread is about to say so, with the reason, to whoever asks next.
-                pass
+        with self._sending, contextlib.suppress(OSError):
+            # The child is gone; its owner thread is about to say so, with the reason, to whoever asks
+            # next.
+            wire.send(self._process.to_child, frame)
 
     def _give_up(self, error: EngineError) -> None:
         self._finish(error)

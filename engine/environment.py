@@ -12,7 +12,8 @@ SMALL_MACHINE_CORES = 4
 SECRETS_PREFIX = "QUERN_"
 
 _ALWAYS = {
-    # Weights and tokenizer are local files whose digests were checked: an engine has no business on the network.
+    # Weights and tokenizer are local files whose digests were checked: an engine has no business on the
+    # network.
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -34,16 +35,17 @@ _SMALL_MACHINE = {
 
 
 def engine_environment(overrides: Mapping[str, str], cores: int | None = None) -> dict[str, str]:
-    """The variables that shape an engine's behaviour: our defaults, then `overrides`. These go into EngineFacts.
+    """The variables that shape an engine, `overrides` over our defaults. They go into EngineFacts.
 
-    On a machine of more than `SMALL_MACHINE_CORES` cores the thread counts are left to vLLM, which follows the cores.
+    On a machine of more than `SMALL_MACHINE_CORES` cores the thread counts are left to vLLM, which follows
+    the cores.
     """
     count = cores if cores is not None else os.cpu_count() or 1
     return {**_ALWAYS, **(_SMALL_MACHINE if count <= SMALL_MACHINE_CORES else {}), **overrides}
 
 
 def process_environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Everything the child gets: ours over the parent's, without the operator's secrets, our code importable."""
+    """All the child gets: ours over the parent's, without the operator's secrets, our code importable."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS_PREFIX)}
     root = str(Path(engine.__file__).resolve().parent.parent)
     python_path = os.pathsep.join(item for item in (root, inherited.get("PYTHONPATH", "")) if item)

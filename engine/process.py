@@ -1,7 +1,8 @@
-"""One child process with a pipe each way: started in its own group, killed as a group, buried with its last words."""
+"""A child process with a pipe each way, in a group of its own that is killed and buried as one."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ class ChildProcess:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log_path: Path | None) -> None:
         child_reads, self.to_child = os.pipe()
         self.from_child, child_writes = os.pipe()
-        self._log: BinaryIO = open(log_path, "a+b") if log_path else tempfile.TemporaryFile()  # noqa: SIM115
+        self._log: BinaryIO = log_path.open("a+b") if log_path else tempfile.TemporaryFile()  # noqa: SIM115 - closed when buried
         try:
             self._popen = subprocess.Popen(
                 [*command, str(child_reads), str(child_writes), str(os.getpid())],
@@ -52,7 +53,7 @@ class ChildProcess:
             self._kill_group()
 
     def bury(self, grace_secs: float) -> str:
-        """Wait up to `grace_secs` for the exit, kill what is left of the group, and say how the child ended."""
+        """Wait up to `grace_secs` for the exit, kill what is left of the group, say how the child ended."""
         deadline = time.monotonic() + grace_secs
         while not self._has_exited() and time.monotonic() < deadline:
             time.sleep(_EXIT_LOOK_SECS)
@@ -62,16 +63,15 @@ class ChildProcess:
             status = self._popen.wait()
         words = self._last_words()
         self._close()
-        return f"{_how_it_ended(status, exited_alone)}{f'; its last line: {words}' if words else ''}"
+        end = _how_it_ended(status, exited_alone=exited_alone)
+        return f"{end}; its last line: {words}" if words else end
 
     def _kill_group(self) -> None:
         if self._popen.returncode is not None:
             return
         self._killed_by_us = True
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def _has_exited(self) -> bool:
         """Without reaping, so that the group id stays ours until the group has been killed."""
@@ -89,7 +89,7 @@ class ChildProcess:
         self._log.close()
 
 
-def _how_it_ended(status: int, exited_alone: bool) -> str:
+def _how_it_ended(status: int, *, exited_alone: bool) -> str:
     if status >= 0:
         return f"its process ended with exit status {status}"
     name = signal.Signals(-status).name

@@ -1,4 +1,4 @@
-"""Defects of the tested vLLM and its packages that an engine must not pass on, each cured where it hurts and described with its symptom."""
+"""Defects of the tested vLLM that an engine must not pass on, each with its symptom and its cure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
 
 def hide_broken_modules() -> None:
-    """Importing vLLM fails inside torchvision: its CPU build brings CUDA builds of these; text models need none."""
+    """Importing vLLM fails in torchvision: its CPU build brings CUDA builds of these, which text never needs."""
     for name in ("torchvision", "torchaudio", "torchcodec"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def keep_eager_eager() -> None:
-    """The first `prefill_check` waits seconds for a compiler, or dies of not finding one, although eager was asked for.
+    """The first `prefill_check` waits seconds for a compiler, or dies without one, though eager was asked.
 
     vLLM compiles two sampling helpers whatever `enforce_eager` says; on a CPU they are no faster compiled.
     """
     import torch
 
-    torch._dynamo.config.disable = True
+    torch._dynamo.config.disable = True  # noqa: SLF001 - its only name
 
 
 def spare_cpu_generators() -> None:
-    """A sampled request with a seed kills the engine ("CPU Generator does not use offset") when its prefill is split.
+    """A seeded request whose prefill is split kills the engine: "CPU Generator does not use offset".
 
-    vLLM samples at the end of every prefill chunk, throws the token away and rewinds the request's random generator,
-    with a call only CUDA generators have. Here the generators of such requests step aside for that one call, so that
-    nothing is drawn from them and there is nothing to rewind.
+    vLLM samples at the end of every prefill chunk, throws the token away and rewinds the request's random
+    generator, with a call only CUDA generators have. Here the generators of such requests step aside for that
+    one call, so that nothing is drawn from them and there is nothing to rewind.
     """
     from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 

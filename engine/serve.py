@@ -1,4 +1,4 @@
-"""The child's half of `engine.child`: one engine, one loop, frames in and out. Run as `python -m engine.serve`."""
+"""The child's half of `engine.child`, run as `python -m engine.serve`: one engine, one loop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import traceback
 from pathlib import Path
 
 from engine import wire
-from engine.base import Completion, Engine, EngineConfig, EngineError, Event, Progress
+from engine.base import CheckedSequence, Completion, Engine, EngineConfig, EngineError, Event, Progress
 
 HEARTBEAT_SECS = 1.0
-# Tokens are gathered this long before a frame is written: a frame per step would wake the parent hundreds of times a
-# second on a small model, and no reader follows faster than this.
+# Tokens are gathered this long before a frame is written: a frame per step would wake the parent hundreds of
+# times a second on a small model, and no reader follows faster than this.
 GATHER_SECS = 0.02
 # A heartbeat must get through between chunks, and a chunk should still fill a prefill batch.
 CHECK_CHUNK = 16
@@ -34,7 +34,7 @@ def main() -> None:
         _Server(write_fd, commands).run()
     except BrokenPipeError:
         _kill_own_group()
-    except Exception:  # noqa: BLE001 - whatever it was, the parent reads it in the log and sees the exit status
+    except Exception:  # noqa: BLE001 - whatever it was, the parent finds it in the log and sees the status
         traceback.print_exc()
         status = 1
     sys.stdout.flush()
@@ -82,7 +82,7 @@ class _Server:
             self._send(["alive"])
         return True
 
-    def _next_command(self, wait: bool) -> wire.Frame | None:
+    def _next_command(self, *, wait: bool) -> wire.Frame | None:
         try:
             return self._commands.get(wait, HEARTBEAT_SECS if wait else None)
         except queue.Empty:
@@ -101,7 +101,7 @@ class _Server:
         elif kind == "check":
             self._check(engine, wire.unpack_sequences(body))
 
-    def _check(self, engine: Engine, sequences: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> None:
+    def _check(self, engine: Engine, sequences: list[CheckedSequence]) -> None:
         answers: wire.Frame = []
         try:
             for start in range(0, len(sequences), CHECK_CHUNK):

@@ -1,4 +1,4 @@
-"""Bring vLLM up: its import traps, our defaults, and its refusals turned into errors that name the argument."""
+"""Bring vLLM up: its import traps, our defaults, its refusals turned into errors that name the argument."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import pydantic
 
 from engine.base import (
     BadEngineArgument,
@@ -57,7 +59,7 @@ def start_vllm(config: EngineConfig) -> tuple[LLMEngine, str, str]:
     try:
         vllm_config = arguments.create_engine_config()
     except (ValueError, TypeError, AssertionError, NotImplementedError) as error:
-        raise BadEngineArgument(f"vllm engine: {_first_line(error)}") from error
+        raise BadEngineArgument(f"vllm engine: {_reason(error)}") from error
     if current_platform.is_cpu():
         spare_cpu_generators()
         if arguments.enforce_eager:
@@ -65,18 +67,18 @@ def start_vllm(config: EngineConfig) -> tuple[LLMEngine, str, str]:
     try:
         llm = LLMEngine.from_vllm_config(vllm_config, disable_log_stats=arguments.disable_log_stats)
     except Exception as error:
-        raise EngineStartFailed(f"vllm engine: {type(error).__name__}: {_first_line(error)}") from error
+        raise EngineStartFailed(f"vllm engine: {type(error).__name__}: {_reason(error)}") from error
     return llm, vllm.__version__, device
 
 
 def attention_backend(llm: LLMEngine) -> str:
-    """The backend of the model's attention layers, as vLLM names it; "in workers" where they are not in this process."""
+    """The backend of the attention layers, as vLLM names it; "in workers" where other processes hold them."""
     layers = llm.vllm_config.compilation_config.static_forward_context.values()
     names = {layer.get_attn_backend().get_name() for layer in layers if hasattr(layer, "get_attn_backend")}
     return "+".join(sorted(names)) or "in workers"
 
 
-def _engine_args(kind: type[EngineArgs], config: EngineConfig, on_cpu: bool) -> EngineArgs:
+def _engine_args(kind: type[EngineArgs], config: EngineConfig, *, on_cpu: bool) -> EngineArgs:
     known = {item.name for item in dataclasses.fields(kind)}
     for name in config.engine_args:
         if name not in known:
@@ -96,7 +98,7 @@ def _engine_args(kind: type[EngineArgs], config: EngineConfig, on_cpu: bool) -> 
     try:
         return kind(model=str(config.model_dir), **arguments)
     except (ValueError, TypeError, AssertionError) as error:
-        raise BadEngineArgument(f"vllm engine: {_first_line(error)}") from error
+        raise BadEngineArgument(f"vllm engine: {_reason(error)}") from error
 
 
 def _cpu_kv_cache_bytes() -> int:
@@ -104,7 +106,8 @@ def _cpu_kv_cache_bytes() -> int:
     return min(_MAX_CPU_KV_CACHE_BYTES, max(_MIN_CPU_KV_CACHE_BYTES, available // _CPU_KV_CACHE_SHARE))
 
 
-def _first_line(error: BaseException) -> str:
-    """Pydantic puts the cause on the lines after the first; other errors on the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3]) if lines else type(error).__name__
+def _reason(error: BaseException) -> str:
+    if isinstance(error, pydantic.ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,7 +1,8 @@
 """What parent and child say to each other: length-prefixed JSON arrays, one frame for many events.
 
-A frame is four bytes of length (big endian) and one JSON array `[kind, ...]`. Requests and events travel as arrays in
-the field order of their dataclasses. JSON carries data only: nothing that arrives can name code to run.
+A frame is four bytes of length (big endian) and one JSON array `[kind, ...]`. Requests and events travel as
+arrays in the field order of their dataclasses. JSON carries data only: nothing that arrives can name code to
+run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import astuple
 from typing import Any, TypeAlias
 
 from engine.base import (
+    CheckedSequence,
     Completion,
     EngineFacts,
     EngineMetrics,
@@ -122,11 +124,11 @@ def unpack_events(frame: Frame) -> list[Event]:
     ]
 
 
-def pack_sequences(sequences: Iterable[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> Frame:
+def pack_sequences(sequences: Iterable[CheckedSequence]) -> Frame:
     return [list(item) for item in sequences]
 
 
-def unpack_sequences(frame: Frame) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+def unpack_sequences(frame: Frame) -> list[CheckedSequence]:
     return [(request_id, tuple(prompt), tuple(output)) for request_id, prompt, output in frame]
 
 
