@@ -5,6 +5,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv="$root/.venv"
 python="$venv/bin/python"
 node_bin="$venv/node"
+analysis="$venv/analysis"
 log="$venv/setup.log"
 
 torch_version=2.13.0+cpu
@@ -82,10 +83,16 @@ logged() { # what command...
     fi
 }
 
-pip_install() {
+pip_install_into() { # python arguments...
+    local into=$1
+    shift
     # A person's own pip settings choose the package source; those that would put packages elsewhere are set aside.
     env -u PIP_TARGET -u PIP_PREFIX -u PIP_CONSTRAINT -u PYTHONPATH PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        "$python" -m pip install --no-deps "$@"
+        "$into" -m pip install --no-deps "$@"
+}
+
+pip_install() {
+    pip_install_into "$python" "$@"
 }
 
 # Only the "+cpu" build will do: it is asked for by its full name, so that no source can offer the much larger GPU build.
@@ -137,6 +144,18 @@ set_up_node() {
     echo "set-up: installing Hardhat, forge and the Solidity compiler (npm ci)"
     logged "npm ci" "$node_bin/npm" ci --prefix "$root/hardhat-local" --no-audit --no-fund
     logged "starting the Solidity compiler" "$root/hardhat-local/solc" --version
+    echo "$wanted" >"$stamp"
+}
+
+# slither wants other versions of web3 and its kin: it gets an environment of its own, and only for scripts/test --deep.
+set_up_analysis() {
+    local wanted stamp="$analysis/.quern-stamp"
+    wanted=$(fingerprint "$("$base_python" -VV)" "$root/scripts/analysis.txt")
+    if done_already "$stamp" "$wanted"; then return; fi
+
+    echo "set-up: installing slither"
+    "$base_python" -m venv --clear "$analysis"
+    logged "installing slither" pip_install_into "$analysis/bin/python" -r "$root/scripts/analysis.txt"
     echo "$wanted" >"$stamp"
 }
 
