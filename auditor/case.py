@@ -1,0 +1,231 @@
+"""The evidence for one task: what the chain says, and what the store holds, fetched once and checked by the steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from auditor.findings import Lacking, Refuted
+from chain.deployment import Deployment
+from chain.follower import Cursor, Follower
+from chain.rpc import Rpc
+from chain.store import (
+    ContentMismatch,
+    ContentMissing,
+    ContentStore,
+    StoreUnavailable,
+    TooLarge,
+    manifest_key,
+    output_key,
+    params_key,
+    receipt_key,
+)
+from engine.tokenizer import Tokenizer
+from protocol.batchfile import DEFAULT_LIMITS, InputFile, OutputFile, Prompt, read_input, read_output
+from protocol.digest import to_hex
+from protocol.errors import BadInput, QuernError
+from protocol.lifecycle import Event, ResultPosted, StoreAnnounced, TaskState, TaskSubmitted
+from protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify_dir
+from protocol.params import MAX_PARAMS_BYTES, GenerationParams
+from protocol.receipt import MAX_RECEIPT_BYTES, ReceiptDocument
+from protocol.replay import MarketView, replay
+
+# What an address found on chain may make this machine open; anything else needs --store.
+ANNOUNCED_SCHEMES = ("file", "https", "s3", "gs", "az")
+
+_T = TypeVar("_T")
+
+
+class NoSuchTask(BadInput):
+    """The market never saw this id."""
+
+    def __init__(self, task_id: bytes) -> None:
+        super().__init__("AUDIT-001", "task", task_id, "check the id and the deployment; no event names it")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All events of the market up to `head_block`, in order."""
+
+    events: tuple[Event, ...]
+    head_block: int
+    head_timestamp: int
+
+    @staticmethod
+    def fetch(rpc: Rpc, deployment: Deployment) -> "History":
+        """Every event since the market was made. Raises RpcUnavailable."""
+        follower = Follower(rpc, deployment)
+        events: list[Event] = []
+        trail: tuple[Cursor, ...] = ()
+        while True:
+            batch = follower.poll(trail)
+            if batch.reorg_to is not None:
+                events, trail = [], ()
+                continue
+            events.extend(batch.events)
+            trail = (batch.cursor, *trail)
+            if batch.cursor.number >= batch.head.number:
+                return History(tuple(events), batch.head.number, batch.head.timestamp)
+
+
+class Case:
+    """One task's evidence. Properties fetch when first asked, and raise Lacking or Refuted where they cannot."""
+
+    def __init__(
+        self,
+        task_id: bytes,
+        history: History,
+        deployment: Deployment,
+        store: ContentStore | None,
+        model_dir: Path | None,
+    ) -> None:
+        self.task_id = task_id
+        self.history = history
+        self.deployment = deployment
+        self._given_store = store
+        self._model_dir = model_dir
+
+    @cached_property
+    def submitted(self) -> TaskSubmitted:
+        """Raises NoSuchTask."""
+        for event in self.history.events:
+            if isinstance(event, TaskSubmitted) and event.task_id == self.task_id:
+                return event
+        raise NoSuchTask(self.task_id)
+
+    @cached_property
+    def view(self) -> MarketView:
+        """The whole market replayed. Raises ImpossibleHistory."""
+        return replay(self.history.events, self.deployment.parameters.bond_unit_units)
+
+    @cached_property
+    def posted(self) -> ResultPosted:
+        for event in self.history.events:
+            if isinstance(event, ResultPosted) and event.task_id == self.task_id:
+                return event
+        state = self.view.tasks[self.task_id].state
+        if state is TaskState.REFUNDED:
+            raise Lacking("nothing was posted: the task was refunded")
+        raise Lacking(f"no result was posted yet: the task is {state.name.lower()}")
+
+    @cached_property
+    def document(self) -> ReceiptDocument:
+        data = self._stored("receipt", lambda store: store.get(receipt_key(self.task_id), MAX_RECEIPT_BYTES))
+        return _readable("receipt", lambda: ReceiptDocument.decode(data))
+
+    @cached_property
+    def input(self) -> InputFile:
+        request = self.submitted.request
+        store, key = self._input_place(request.input_uri)
+        data = _fetched(
+            "input", lambda: store.get_checked(key, request.input_digest, DEFAULT_LIMITS.max_bytes)
+        )
+        return _readable("input", lambda: read_input(data))
+
+    @cached_property
+    def params(self) -> GenerationParams:
+        digest = self.submitted.request.params_digest
+        data = self._stored(
+            "parameters", lambda store: store.get_checked(params_key(digest), digest, MAX_PARAMS_BYTES)
+        )
+        return _readable("parameters", lambda: GenerationParams.decode(data))
+
+    @cached_property
+    def output(self) -> OutputFile:
+        data = self._stored(
+            "output", lambda store: store.get(output_key(self.task_id), DEFAULT_LIMITS.max_bytes)
+        )
+        return _readable("output", lambda: read_output(data))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        digest = self.submitted.request.model_id
+        data = self._stored(
+            "manifest", lambda store: store.get_checked(manifest_key(digest), digest, MAX_MANIFEST_BYTES)
+        )
+        return _readable("manifest", lambda: Manifest.decode(data))
+
+    @cached_property
+    def model_dir(self) -> Path:
+        """The auditor's own copy of the model, after hashing it against the manifest. Nothing is fetched for it."""
+        if self._model_dir is None:
+            model = to_hex(self.submitted.request.model_id)
+            raise Lacking(f"no copy of model {model} here; name its directory with --model-dir")
+        try:
+            verify_dir(self.manifest, self._model_dir)
+        except BadInput as error:
+            raise Lacking(f"the model here is not the one of the task ({error})") from error
+        return self._model_dir
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer(self.model_dir)
+
+    @cached_property
+    def prompt_token_ids(self) -> tuple[tuple[int, ...], ...]:
+        """Of every prompt in input order; empty where the prompt cannot be tokenised."""
+        return tuple(self._tokenised(prompt) for prompt in self.input.prompts)
+
+    def _tokenised(self, prompt: Prompt) -> tuple[int, ...]:
+        try:
+            if prompt.is_chat:
+                return self.tokenizer.encode_chat(prompt.chat())
+            return self.tokenizer.encode_prompt(prompt.prompt or "")
+        except (ValueError, TypeError, LookupError):
+            return ()
+
+    @cached_property
+    def _store(self) -> ContentStore:
+        if self._given_store is not None:
+            return self._given_store
+        worker = self.view.tasks[self.task_id].worker
+        urls = [
+            event.uri
+            for event in self.history.events
+            if isinstance(event, StoreAnnounced) and event.worker == worker
+        ]
+        if not urls:
+            raise Lacking("no store is known: the worker announced none; name one with --store")
+        if urlsplit(urls[-1]).scheme not in ANNOUNCED_SCHEMES:
+            raise Lacking(f"the announced store {urls[-1]!r} is not opened unasked; name one with --store")
+        try:
+            return ContentStore(urls[-1], read_only=True)
+        except QuernError as error:
+            raise Lacking(f"the announced store cannot be opened ({error})") from error
+
+    def _input_place(self, uri: str) -> tuple[ContentStore, str]:
+        if "://" not in uri:
+            return self._store, uri
+        if urlsplit(uri).scheme != "https":
+            raise Lacking(f"the input's address {uri!r} is not opened unasked")
+        base, _, key = uri.rpartition("/")
+        return ContentStore(base, read_only=True), key
+
+    def _stored(self, name: str, fetch: Callable[[ContentStore], bytes]) -> bytes:
+        store = self._store
+        return _fetched(name, lambda: fetch(store))
+
+
+def posted_in_batch(events: Sequence[Event], root: bytes) -> list[ResultPosted]:
+    """The receipts of one batch, in the order of the tree's leaves."""
+    return [event for event in events if isinstance(event, ResultPosted) and event.root == root]
+
+
+def _fetched(name: str, fetch: Callable[[], bytes]) -> bytes:
+    try:
+        return fetch()
+    except ContentMissing as error:
+        raise Lacking(f"the {name} is not in the store ({error})") from error
+    except StoreUnavailable as error:
+        raise Lacking(f"the store does not answer ({error})") from error
+    except (ContentMismatch, TooLarge) as error:
+        raise Refuted(f"the stored {name} is not what was paid for ({error})") from error
+
+
+def _readable(name: str, read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except QuernError as error:
+        raise Refuted(f"the stored {name} is malformed ({error})") from error
