@@ -62,6 +62,7 @@ class ModelFacts(_Facts):
     kv_heads: int
     head_dim: int
     vocab: int
+    dtype: str
     weight_bytes_per_param: int
     max_model_len: int
     experts: int
@@ -75,7 +76,7 @@ class ModelFacts(_Facts):
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of key and value one token leaves in the cache, over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * self.weight_bytes_per_param
+        return 2 * self.layers * self.kv_heads * self.head_dim * _BYTES_PER_DTYPE.get(self.dtype, 4)
 
     @classmethod
     def from_dir(cls, model_dir: Path) -> "ModelFacts":
@@ -106,11 +107,12 @@ class ModelFacts(_Facts):
         }
         weights = sorted(model_dir.glob("*.safetensors"))
         parameters, dtype_bytes = _stored_weights(weights)
-        declared = config.get("dtype", config.get("torch_dtype", "float32"))
+        dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
         return cls(
             parameters=parameters
             or _llama_parameters(tied=config.get("tie_word_embeddings") is True, **shape),
-            weight_bytes_per_param=dtype_bytes or _BYTES_PER_DTYPE.get(str(declared), 4),
+            dtype=dtype,
+            weight_bytes_per_param=dtype_bytes or _BYTES_PER_DTYPE.get(dtype, 4),
             max_model_len=number("max_position_embeddings"),
             random_weights=not weights,
             **shape,
@@ -224,12 +226,12 @@ def _best_cpu_secs(work: "Iterator[None]") -> float:
     """
     best = float("inf")
     while True:
-        started = time.thread_time()
+        started = time.process_time()
         try:
             next(work)
         except StopIteration:
             return best
-        best = min(best, time.thread_time() - started)
+        best = min(best, time.process_time() - started)
 
 
 def _copy_rate() -> float:
@@ -239,7 +241,7 @@ def _copy_rate() -> float:
     target = np.empty_like(source)
 
     def copies() -> Iterator[None]:
-        for _ in range(5):
+        for _ in range(8):
             np.copyto(target, source)
             yield
 
@@ -249,15 +251,16 @@ def _copy_rate() -> float:
 def _matmul_rate() -> float:
     import numpy as np
 
-    side = 384
-    matrix = np.ones((side, side), dtype=np.float32)
+    # Matrices this small are multiplied by one thread, whatever number the library would use for greater ones.
+    side, count = 64, 250
+    matrices = np.ones((count, side, side), dtype=np.float32)
 
     def products() -> Iterator[None]:
-        for _ in range(5):
-            matrix @ matrix
+        for _ in range(40):
+            matrices @ matrices
             yield
 
-    return 2 * side**3 / _best_cpu_secs(products())
+    return 2 * count * side**3 / _best_cpu_secs(products())
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a sweep is: runs done of all runs, and what was run last."""
+    """How far a sweep is: runs done of all runs, and what was run last and what came of it."""
 
     done: int
     total: int
     task_id: str
     strategy: str
     outcome: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def run_sweep(sweep: Sweep, table: Path, progress: Callable[[Progress], None] = 
             try:
                 for row in _measure_together(sweep.repeats, setting, sessions, known):
                     rows.append(row)
-                    progress(Progress(len(rows), total, row.task_id, row.strategy, row.outcome))
+                    progress(Progress(len(rows), total, row.task_id, row.strategy, row.outcome, row.problem))
             finally:
                 for session in sessions:
                     session.stop()
@@ -205,8 +206,7 @@ class _Session:
         self._start_cpu_secs = _cpu_secs(self._pid)
 
     def _engine_args(self) -> dict[str, JsonValue]:
-        arguments: dict[str, JsonValue] = dict(self._strategy.engine_args)
-        arguments["kv_cache_memory_bytes"] = self._setting.hardware.kv_cache_bytes
+        arguments = self._strategy.arguments_for(self._model.dtype, self._setting.hardware.kv_cache_bytes)
         if self._model.random_weights:
             arguments |= {"load_format": "dummy", "skip_tokenizer_init": True}
         return arguments

@@ -54,6 +54,14 @@ class Strategy:
         """`0x` and the SHA-256 of the canonical JSON of `to_json()`."""
         return sha256_hex(canonical_json(self.to_json()))
 
+    def arguments_for(self, dtype: str, kv_cache_bytes: int) -> dict[str, JsonValue]:
+        """All engine arguments for a model of this dtype on a machine with this much cache.
+
+        The dtype must be said: vLLM's "auto" runs float32 weights in a 16-bit type on a CPU, which is
+        not what was bought.
+        """
+        return {**self.engine_args, "dtype": dtype, "kv_cache_memory_bytes": kv_cache_bytes}
+
     def runs_on(self, device: str, vllm_version: str) -> bool:
         """Whether the record is declared for this device and vLLM version."""
         return device in self.devices and SpecifierSet(self.vllm_versions).contains(

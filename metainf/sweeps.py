@@ -58,10 +58,10 @@ class RandomModel:
 
 RANDOM_MODELS: tuple[RandomModel, ...] = (
     RandomModel("llama-7m", 256, 6, 4, 4, 768, 4096, 1024),
+    RandomModel("llama-23m", 384, 10, 6, 2, 1152, 8192, 1024),
     RandomModel("llama-32m", 512, 8, 8, 4, 1536, 8192, 1024),
-    RandomModel("llama-58m", 640, 8, 10, 2, 1920, 16384, 1024),
 )
-# Holds one full-length sequence of the middle model and little more.
+# Holds one full-length sequence of the greatest model and little more.
 TIGHT_KV_CACHE_BYTES = 24 << 20
 # Holds none, so vLLM refuses to start: what the memory model of `feasible` must foresee.
 TOO_SMALL_KV_CACHE_BYTES = 8 << 20
@@ -84,14 +84,14 @@ def cpu_sweep(
         Setting(model.name, model.write(work_folder), roomy, _shape_tasks(SHAPES, model.vocab))
         for model in RANDOM_MODELS
     ]
-    middle = RANDOM_MODELS[1]
+    greatest = RANDOM_MODELS[-1]
     for kv_cache_bytes, shapes in (
         (TIGHT_KV_CACHE_BYTES, TIGHT_SHAPES),
         (TOO_SMALL_KV_CACHE_BYTES, SHAPES[:1]),
     ):
         tight = replace(hardware, kv_cache_bytes=kv_cache_bytes)
-        folder = work_folder / middle.name
-        settings.append(Setting(middle.name, folder, tight, _shape_tasks(shapes, middle.vocab)))
+        folder = work_folder / greatest.name
+        settings.append(Setting(greatest.name, folder, tight, _shape_tasks(shapes, greatest.vocab)))
     if demo_model is not None:
         settings.append(Setting(demo_model.name, demo_model, roomy, _demo_tasks(demo_model)))
     return Sweep(tuple(settings), catalogue("cpu", vllm_version), repeats, resident)

@@ -66,25 +66,25 @@ SHAPES: tuple[Shape, ...] = (
     Shape("one-short", 1, 64, 0, 4),
     Shape("one-long", 1, 24, 0, 96),
     Shape("one-long-sampled", 1, 24, 0, 64, temperature=1.0),
-    Shape("one-long-prompt", 1, 768, 0, 1),
-    Shape("many-short", 48, 16, 0, 4, temperature=1.0),
-    Shape("many-one-token", 24, 96, 0, 1),
+    Shape("one-long-prompt", 1, 640, 0, 1),
+    Shape("many-short", 40, 16, 0, 4, temperature=1.0),
+    Shape("many-one-token", 16, 96, 0, 1),
     Shape("medium-sampled", 16, 48, 0, 16, temperature=1.0),
     Shape("medium-greedy", 8, 32, 0, 40),
-    Shape("wide-sampled", 64, 12, 0, 12, temperature=1.0),
-    Shape("shared-112", 32, 128, 112, 4),
-    Shape("shared-70", 24, 96, 70, 8, temperature=1.0),
-    Shape("shared-256", 32, 272, 256, 2),
-    Shape("shared-4-groups", 32, 112, 96, 4, groups=4),
+    Shape("wide-sampled", 48, 12, 0, 12, temperature=1.0),
+    Shape("shared-112", 20, 128, 112, 4),
+    Shape("shared-70", 20, 96, 70, 8, temperature=1.0),
+    Shape("shared-256", 16, 272, 256, 2),
+    Shape("shared-4-groups", 20, 112, 96, 4, groups=4),
     Shape("shared-long-outputs", 4, 160, 144, 32, temperature=1.0),
     Shape("looping-prompts", 4, 96, 0, 32, period=12),
-    Shape("mixed", 20, 192, 0, 24, temperature=1.0, mixed=True),
+    Shape("mixed", 14, 192, 0, 24, temperature=1.0, mixed=True),
 )
 
 # Together more tokens than a tight KV cache holds, so that requests wait or are preempted.
 TIGHT_SHAPES: tuple[Shape, ...] = (
-    Shape("crowded", 24, 128, 0, 16, temperature=1.0),
-    Shape("crowded-shared", 24, 192, 128, 12, temperature=1.0),
+    Shape("crowded", 16, 128, 0, 16, temperature=1.0),
+    Shape("crowded-shared", 20, 192, 128, 12, temperature=1.0),
     Shape("crowded-long-outputs", 12, 64, 0, 48, temperature=1.0),
 )
 
