@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
 
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
@@ -41,6 +43,21 @@ def complain(message: str) -> None:
 def say_json(value: JsonValue) -> None:
     """One JSON document on standard output; ASCII only, so nothing in it can drive a terminal."""
     print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
+
+
+def jsonable(value: object) -> JsonValue:
+    """A frozen dataclass (or what it holds) as JSON: digests as 0x hex, enums as their values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: jsonable(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Enum):
+        return jsonable(value.value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [jsonable(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

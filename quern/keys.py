@@ -1,14 +1,16 @@
 """`quern wallet`: encrypted keys of requesters."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quern import options
 from quern.console import say, say_json, say_table
-from quern.context import home, password_for
-from wallet.keystore import Keystore, Wallet
+from quern.context import home
+
+if TYPE_CHECKING:
+    from wallet.keystore import Wallet
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +27,9 @@ def new(
     as_json: options.Json = False,
 ) -> None:
     """Make a new key and keep it encrypted."""
+    from wallet.keystore import Keystore
+    from wallet.passwords import password_for
+
     keystore = Keystore(home().wallets)
     _show(keystore.new(name, password_for(name, password_file, is_new=True)), as_json)
 
@@ -40,6 +45,9 @@ def import_(
     as_json: options.Json = False,
 ) -> None:
     """Take in a private key made elsewhere and keep it encrypted."""
+    from wallet.keystore import Keystore
+    from wallet.passwords import password_for
+
     key = key_file.read_text() if key_file else typer.prompt("Private key", hide_input=True)
     keystore = Keystore(home().wallets)
     _show(keystore.import_key(name, key, password_for(name, password_file, is_new=True)), as_json)
@@ -48,6 +56,8 @@ def import_(
 @app.command("list")
 def list_(as_json: options.Json = False) -> None:
     """List wallets by name; needs no password."""
+    from wallet.keystore import Keystore
+
     wallets = Keystore(home().wallets).list()
     if as_json:
         say_json([_as_json(wallet) for wallet in wallets])
@@ -57,7 +67,7 @@ def list_(as_json: options.Json = False) -> None:
         say("No wallet yet. Make one with: quern wallet new NAME")
 
 
-def _show(wallet: Wallet, as_json: bool) -> None:
+def _show(wallet: "Wallet", as_json: bool) -> None:
     if as_json:
         say_json(_as_json(wallet))
     else:
@@ -65,5 +75,5 @@ def _show(wallet: Wallet, as_json: bool) -> None:
         say(f"Its encrypted key is {wallet.path}. Keep a copy; nobody can restore it.")
 
 
-def _as_json(wallet: Wallet) -> dict[str, str]:
+def _as_json(wallet: "Wallet") -> dict[str, str]:
     return {"name": wallet.name, "address": wallet.address, "path": str(wallet.path)}

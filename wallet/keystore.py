@@ -81,6 +81,16 @@ class EmptyPassword(BadInput):
         super().__init__("WALLET-008", "password", source, "it is empty; give at least one character")
 
 
+class WalletNotNamed(BadInput):
+    """Several wallets, or none, and none was chosen."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        fix = (
+            f"give --wallet, one of {', '.join(known)}" if known else "make one with 'quern wallet new NAME'"
+        )
+        super().__init__("WALLET-009", "wallet", None, fix)
+
+
 @dataclass(frozen=True, slots=True)
 class Wallet:
     """A keystore file as it lies on disk, still locked; `address` in EIP-55 form."""
@@ -107,14 +117,7 @@ class Keystore:
         """Take in a key made elsewhere. Raises BadPrivateKey and what `new` raises."""
         from eth_account import Account
 
-        key = private_key_hex.strip()
-        if not _KEY.fullmatch(key):
-            raise BadPrivateKey
-        try:
-            account: LocalAccount = Account.from_key(key)
-        except Exception as error:  # the library raises plain ValidationError or ValueError by backend
-            raise BadPrivateKey from error
-        return self._write(name, account, password)
+        return self._write(name, Account.from_key(private_key(private_key_hex)), password)
 
     def list(self) -> tuple[Wallet, ...]:
         """Every wallet by name. Raises DamagedWallet."""
@@ -125,6 +128,15 @@ class Keystore:
     def get(self, name: str) -> Wallet:
         """The wallet of that name, still locked. Raises NoSuchWallet, DamagedWallet."""
         return self._find(name)[0]
+
+    def choose(self, name: str | None) -> Wallet:
+        """The wallet named, or the only one there is. Raises NoSuchWallet, WalletNotNamed, DamagedWallet."""
+        if name is not None:
+            return self.get(name)
+        wallets = self.list()
+        if len(wallets) != 1:
+            raise WalletNotNamed(tuple(wallet.name for wallet in wallets))
+        return wallets[0]
 
     def unlock(self, name: str, password: str) -> "LocalAccount":
         """The account that can sign. Raises NoSuchWallet, WrongPassword, DamagedWallet."""
@@ -172,6 +184,19 @@ class Keystore:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedWallet(path, "it is no version-3 keystore") from error
         return Wallet(path.name.removesuffix(SUFFIX), address, path), content
+
+
+def private_key(text: str) -> bytes:
+    """The 32 bytes of a key in hex. Raises BadPrivateKey."""
+    from eth_account import Account
+
+    key = text.strip()
+    if not _KEY.fullmatch(key):
+        raise BadPrivateKey
+    try:
+        return bytes(Account.from_key(key).key)
+    except Exception as error:  # which one depends on the curve's implementation
+        raise BadPrivateKey from error
 
 
 def _create_private(path: Path, data: bytes) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from chain.store import manifest_key
-from protocol.digest import MalformedJson, from_hex, parse_json, to_hex
+from chain.store import ContentStore, manifest_key
+from protocol.digest import JsonValue, MalformedJson, from_hex, parse_json, to_hex
 from protocol.errors import BadInput
+from protocol.manifest import build_manifest, model_id
+from wallet.hub import download
 
 _MAX_BYTES = 1 << 20
 _LEAST_PREFIX = 4
@@ -94,6 +96,40 @@ def announced_name(uri: str) -> str:
     return unquote(urlsplit(uri).fragment) if "#" in uri else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model registered here, announced on chain, or both."""
+
+    model_id: bytes
+    name: str
+    path: Path | None
+    is_announced: bool
+
+    @property
+    def hex_id(self) -> str:
+        return to_hex(self.model_id)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "model": self.hex_id,
+            "name": self.name,
+            "path": None if self.path is None else str(self.path),
+            "announced": self.is_announced,
+        }
+
+
+def listing(registered: tuple[Registered, ...], announced: Mapping[bytes, str]) -> tuple[Listed, ...]:
+    """Those of this machine first."""
+    here = [Listed(each.model_id, each.name, each.path, each.model_id in announced) for each in registered]
+    known = {each.model_id for each in registered}
+    elsewhere = [
+        Listed(model, announced_name(uri), None, is_announced=True)
+        for model, uri in announced.items()
+        if model not in known
+    ]
+    return (*here, *elsewhere)
+
+
 def choose(text: str | None, announced: Mapping[bytes, str], registered: tuple[Registered, ...]) -> bytes:
     """The announced model that a name, an id or the beginning of one means; the only one if nothing is said.
 
@@ -122,3 +158,19 @@ def choose(text: str | None, announced: Mapping[bytes, str], registered: tuple[R
 def _begins(model_hex: str, text: str) -> bool:
     digits = text.lower().removeprefix("0x")
     return len(digits) >= _LEAST_PREFIX and model_hex.startswith("0x" + digits)
+
+
+def add(source: str, name: str | None, models: ModelList, store: ContentStore) -> Registered:
+    """Take a directory or a hub name into use: digest it, store its manifest, register it on this machine.
+
+    Raises NotAModel, HubUnreachable, NotOnHub, StoreUnavailable; nothing is left behind then.
+    """
+    directory = Path(source).expanduser()
+    if not directory.is_dir():
+        directory = download(source)
+    directory = directory.resolve()
+    manifest = build_manifest(directory)
+    model = Registered(name or Path(source).name or directory.name, directory, model_id(manifest))
+    store.put(manifest_key(model.model_id), manifest.encoded())
+    models.add(model)
+    return model

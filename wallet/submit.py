@@ -5,9 +5,8 @@ Everything that can be wrong is found before the store or the chain is touched.
 
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from chain.market import Market
-from chain.sender import Sender, TxReceipt
 from chain.store import ContentStore, input_key, params_key
 from protocol.batchfile import write_input
 from protocol.digest import sha256
@@ -15,10 +14,17 @@ from protocol.domain import UNIT_WEI, Domain
 from protocol.errors import BadInput
 from protocol.lifecycle import TaskState
 from protocol.money import escrow_units
+from protocol.replay import MarketView
 from protocol.request import Request, task_id
+from wallet.desk import Desk
 from wallet.inputs import Question
 from wallet.journal import Journal, JournalEntry
-from wallet.quote import Quote
+from wallet.quote import Quote, Terms, Want, check_price, quote
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from chain.journal import TxReceipt
 
 SUBMIT_GAS = 400_000
 
@@ -46,13 +52,21 @@ class Offer:
     life_secs: int
     bond_units: int = 1
 
-    @staticmethod
-    def of(quote: Quote) -> "Offer":
-        return Offer(quote.fee_units, quote.flat_percent, quote.tip_units, quote.lease_secs, quote.life_secs)
-
     @property
     def max_price_units(self) -> int:
         return escrow_units(self.fee_units, 1, self.tip_units)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the requester set by hand; None leaves it to the quote."""
+
+    fee_units: int | None = None
+    flat_percent: int | None = None
+    tip_units: int = 0
+    lease_secs: int | None = None
+    life_secs: int | None = None
+    bond_units: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,27 @@ class Draft:
     @property
     def task_id(self) -> bytes:
         return task_id(self.domain, self.request)
+
+
+def price(
+    market: MarketView, now: int, model_id: bytes, max_output_tokens: int, wishes: Wishes, terms: Terms
+) -> tuple[Quote, Offer]:
+    """The quote, and the offer that wishes make of it. Raises PriceTooLow."""
+    quoted = quote(market, now, Want(model_id, max_output_tokens, wishes.tip_units), terms)
+    offer = Offer(
+        fee_units=_or(wishes.fee_units, quoted.fee_units),
+        flat_percent=_or(wishes.flat_percent, quoted.flat_percent),
+        tip_units=wishes.tip_units,
+        lease_secs=_or(wishes.lease_secs, quoted.lease_secs),
+        life_secs=_or(wishes.life_secs, quoted.life_secs),
+        bond_units=wishes.bond_units,
+    )
+    check_price(offer.fee_units, offer.flat_percent, offer.tip_units, max_output_tokens, terms)
+    return quoted, offer
+
+
+def _or(wish: int | None, quoted: int) -> int:
+    return quoted if wish is None else wish
 
 
 def draft(
@@ -110,36 +145,39 @@ def send(
     ready: Draft,
     value_units: int,
     wallet: str,
-    market: Market,
-    sender: Sender,
+    desk: Desk,
+    account: "LocalAccount",
     store: ContentStore,
     journal: Journal,
-) -> TxReceipt:
+) -> "TxReceipt":
     """Simulate, store the input, journal, send and wait until mined.
 
-    Raises MarketRevert before anything is stored, StoreUnavailable before anything is sent. A journalled
-    task can be sent again by `resend` and is never paid twice.
+    Raises MarketRevert before anything is stored, StoreUnavailable before anything is sent. A journalled task
+    can be sent again by `resend` and is never paid twice.
     """
-    call = market.submit(ready.request, value_units)
-    market.simulate(call, ready.request.requester)
+    call = desk.market.submit(ready.request, value_units)
+    desk.market.simulate(call, account.address)
     params = ready.question.params
     store.put(params_key(params.digest()), params.encoded())
     store.put(ready.request.input_uri, ready.input_data)
-    journal.record(
-        JournalEntry(
-            ready.domain,
-            ready.request,
-            wallet,
-            store.url,
-            len(ready.question.prompts),
-            ready.made_at,
-        )
-    )
-    return sender.send_and_wait(call)
+    prompts = len(ready.question.prompts)
+    journal.record(JournalEntry(ready.domain, ready.request, wallet, store.url, prompts, ready.made_at))
+    return desk.send(call, account)
 
 
-def resend(entry: JournalEntry, value_units: int, market: Market, sender: Sender) -> TxReceipt | None:
-    """Send a journalled request unless the chain has it; None if it has. Harmless at any time."""
-    if market.task(entry.task_id).state is not TaskState.NONE:
+def resend(entry: JournalEntry, desk: Desk, account: "LocalAccount") -> "TxReceipt | None":
+    """Send a journalled request unless the chain has it; None if it has. Harmless at any time.
+
+    Raises NotEnoughMoney, MarketRevert.
+    """
+    if desk.market.task(entry.task_id).state is not TaskState.NONE:
         return None
-    return sender.send_and_wait(market.submit(entry.request, value_units))
+    request = entry.request
+    value_units = value_to_attach(
+        account.address,
+        escrow_units(request.max_fee_units, request.replicas, request.tip_units),
+        desk.market.account(account.address).free_units,
+        desk.rpc.balance_wei(account.address),
+        desk.gas_price_wei(),
+    )
+    return desk.send(desk.market.submit(request, value_units), account)

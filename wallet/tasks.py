@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chain.journal import TxReceipt
 from protocol.digest import JsonValue, to_hex
 from protocol.domain import UNIT_WEI
-from protocol.lifecycle import RefundReason, Standing, TaskView, derived_state
+from protocol.lifecycle import RefundReason, Standing, TaskRefunded, TaskView, derived_state
 from protocol.money import escrow_units
 from protocol.priority import priority, rank_key
 from protocol.replay import MarketView
@@ -88,13 +89,20 @@ def status(market: MarketView, task: TaskView, now: int, age_rate_wei: int) -> T
     return _placed(task, _line(market, task.request.model_id, now, age_rate_wei), now)
 
 
-def of_requester(market: MarketView, requester: str, now: int, age_rate_wei: int) -> tuple[TaskStatus, ...]:
-    """All tasks of an address, oldest first."""
-    own = [task for task in market.tasks.values() if task.request.requester == requester]
+def of_requester(
+    market: MarketView, requester: str | None, now: int, age_rate_wei: int
+) -> tuple[TaskStatus, ...]:
+    """All tasks of an address, or of all if it is None; oldest first."""
+    own = [task for task in market.tasks.values() if requester in (None, task.request.requester)]
     lines = {
         model: _line(market, model, now, age_rate_wei) for model in {task.request.model_id for task in own}
     }
     return tuple(_placed(task, lines[task.request.model_id], now) for task in own)
+
+
+def refund_units(receipt: TxReceipt) -> int:
+    """What a mined `cancel` or `expire` gave back."""
+    return sum(event.refunded_units for event in receipt.events if isinstance(event, TaskRefunded))
 
 
 def _placed(task: TaskView, line: Sequence[bytes], now: int) -> TaskStatus:

@@ -1,4 +1,4 @@
-"""The market as its events tell it, read once: tasks, money, models, stores, and what each batch holds."""
+"""The market as its events tell it: tasks, money, models, stores, and what each batch holds."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from protocol.lifecycle import Event, ModelAnnounced, ResultPosted, StoreAnnounc
 from protocol.receipt import Receipt
 from protocol.replay import MarketReplay, MarketView
 
-_MAX_POLLS = 10_000
+_MAX_POLLS = 100_000
 
 
 class UnknownTask(BadInput):
@@ -45,40 +45,55 @@ class Snapshot:
         return found
 
 
-def read_market(rpc: Rpc, deployment: Deployment) -> Snapshot:
-    """Everything since the market's first block. Raises RpcUnavailable, ChainUnsteady, ImpossibleHistory."""
-    follower = Follower(rpc, deployment)
-    events: list[Event] = []
-    trail: tuple[Cursor, ...] = ()
-    for _ in range(_MAX_POLLS):
-        batch = follower.poll(trail)
-        if batch.reorg_to is not None:
-            events, trail = [], ()
-            continue
-        events.extend(batch.events)
-        trail = (batch.cursor,)
-        if batch.cursor.number >= batch.head.number:
-            return snapshot(events, batch.head, deployment)
-    raise ChainUnsteady(rpc.masked_url)
+class Gathering:
+    """Takes in all events in order; `snapshot()` is what they say so far."""
 
+    def __init__(self, bond_unit_units: int) -> None:
+        self._replay = MarketReplay(bond_unit_units)
+        self._models: dict[bytes, str] = {}
+        self._stores: dict[str, str] = {}
+        self._batches: dict[bytes, list[Receipt]] = {}
 
-def snapshot(events: list[Event], head: Block, deployment: Deployment) -> Snapshot:
-    """Pure part of `read_market`: all events in order, as they stand at block `head`."""
-    replay = MarketReplay(deployment.parameters.bond_unit_units)
-    models: dict[bytes, str] = {}
-    stores: dict[str, str] = {}
-    batches: dict[bytes, list[Receipt]] = {}
-    for event in events:
-        replay.apply(event)
+    def take(self, event: Event) -> None:
+        """Raises ImpossibleHistory."""
+        self._replay.apply(event)
         match event:
             case ModelAnnounced(model_id=model_id, uri=uri):
-                models.setdefault(model_id, uri)
+                self._models.setdefault(model_id, uri)
             case StoreAnnounced(worker=worker, uri=uri):
-                stores[worker] = uri
+                self._stores[worker] = uri
             case ResultPosted(task_id=task_id, root=root, body=body, output_tokens=tokens):
-                batches.setdefault(root, []).append(Receipt(task_id, body, tokens))
+                self._batches.setdefault(root, []).append(Receipt(task_id, body, tokens))
             case _:
                 pass
-    return Snapshot(
-        replay.view(), head, models, stores, {root: tuple(items) for root, items in batches.items()}
-    )
+
+    def snapshot(self, head: Block) -> Snapshot:
+        batches = {root: tuple(receipts) for root, receipts in self._batches.items()}
+        return Snapshot(self._replay.view(), head, dict(self._models), dict(self._stores), batches)
+
+
+class MarketReader:
+    """Reads a market from its first block, and from then on only what is new."""
+
+    def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
+        self._rpc = rpc
+        self._bond_unit_units = deployment.parameters.bond_unit_units
+        self._follower = Follower(rpc, deployment)
+        self._trail: tuple[Cursor, ...] = ()
+        self._gathering = Gathering(self._bond_unit_units)
+
+    def read(self) -> Snapshot:
+        """Up to the present head. Raises RpcUnavailable, ChainUnsteady, ImpossibleHistory."""
+        for _ in range(_MAX_POLLS):
+            batch = self._follower.poll(self._trail)
+            if batch.reorg_to is not None:
+                # Rare and small here: reading again from the start needs no second way of undoing events.
+                self._trail = ()
+                self._gathering = Gathering(self._bond_unit_units)
+                continue
+            for event in batch.events:
+                self._gathering.take(event)
+            self._trail = (batch.cursor,)
+            if batch.complete:
+                return self._gathering.snapshot(batch.head)
+        raise ChainUnsteady(self._rpc.masked_url)
