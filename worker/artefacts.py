@@ -1,0 +1,76 @@
+"""What this machine holds for a task: its checked input, its progress in the engine, its transaction under way."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from worker.codes import Reason
+
+
+class Input(Enum):
+    """How far the input is."""
+
+    UNKNOWN = "unknown"
+    FETCHING = "fetching"
+    READY = "ready"
+    BAD = "bad"
+
+
+class Stage(Enum):
+    """How far the work is."""
+
+    IDLE = "idle"
+    QUEUED = "queued"  # handed over, not yet in the engine
+    RUNNING = "running"
+    GENERATED = "generated"
+    SAVED = "saved"
+
+
+class Call(Enum):
+    """What a transaction under way does to the task."""
+
+    CLAIM = "claim"
+    POST = "post"
+    SETTLE = "settle"
+    RELEASE = "release"
+    WITHDRAW = "withdraw"
+    ANNOUNCE = "announce"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """What admission must know of a checked input.
+
+    `declared_tokens` is what the parameters allow all prompts to produce, `max_output_tokens` what the window leaves of
+    it; `alone_secs` is the meta-model's bound on running the task with nothing beside it.
+    """
+
+    prompts: int
+    servable_prompts: int
+    prompt_tokens: int
+    declared_tokens: int
+    max_output_tokens: int
+    alone_secs: float = 0.0
+
+
+@dataclass(slots=True)
+class Artefact:
+    """The local side of one task. `retry_at` is in wall seconds; `under_way` holds while its transaction is open."""
+
+    input: Input = Input.UNKNOWN
+    facts: InputFacts | None = None
+    bad: Reason | None = None
+    fetch_started_at: float = 0.0
+    retry_at: float = 0.0
+    stage: Stage = Stage.IDLE
+    attempts: int = 0
+    under_way: Call | None = None
+    declined: Reason | None = None
+    refused: int = (
+        0  # why the market skipped the task in the last transaction; a protocol.lifecycle.SkipReason
+    )
+    given_up: bool = False
+    alerted: bool = False
+
+
+NOTHING_YET = Artefact()
+"""What a task that was never touched has; not to be changed."""

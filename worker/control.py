@@ -1,0 +1,111 @@
+"""What other processes may ask of a running worker, and withdrawing, which works either way."""
+
+import os
+import signal
+import time
+
+from chain import deployment as deployments
+from chain.market import Market
+from chain.rpc import Rpc
+from chain.sender import Sender
+from protocol.abi import parse_address
+from protocol.digest import to_hex
+from protocol.errors import QuernError
+from worker import keystore
+from worker.artefacts import Call
+from worker.config import WorkerConfig
+from worker.database import Database
+from worker.errors import NoAnswer, NotEnoughFree, NotRunning
+from worker.journal import DatabaseJournal
+from worker.lock import KeyLock, running_pid
+from worker.reconciler import Reconciler
+from worker.view import View
+
+_WITHDRAW = "withdraw"
+_ANSWER_SECS = 60.0
+_LOOK_SECS = 0.1
+
+
+def drain(config: WorkerConfig, wait_secs: float = 0.0) -> None:
+    """Let the running worker finish what it claimed and end; wait for that if asked to. Raises NotRunning, NoAnswer."""
+    pid = running_pid(config.state_dir)
+    if pid is None:
+        raise NotRunning(str(config.state_dir))
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + wait_secs
+    while wait_secs and running_pid(config.state_dir) is not None:
+        if time.monotonic() > deadline:
+            raise NoAnswer("drain", wait_secs)
+        time.sleep(_LOOK_SECS)
+
+
+def withdraw(
+    config: WorkerConfig, password: str, amount_units: int | None = None, to: str | None = None
+) -> str:
+    """Send free balance, all of it unless an amount is given, to `to` or the key's own address; the hash of the
+    transaction.
+
+    A running worker sends it itself, because one key works in one process. Raises NotEnoughFree, NoAnswer,
+    BadAddress, WrongPassword and what the chain refuses.
+    """
+    account = keystore.unlock(config.keys.keystore, password)
+    receiver = account.address if to is None else parse_address("to", to)
+    if running_pid(config.state_dir) is not None:
+        return _ask_to_withdraw(config, amount_units, receiver)
+    deployment = deployments.load(config.chain.deployment)
+    rpc = Rpc(config.chain.rpc_url or deployment.rpc_url, config.chain.timeout_secs)
+    deployments.check(deployment, rpc)
+    lock = KeyLock(to_hex(deployment.genesis_hash), account.address, config.state_dir)
+    try:
+        market = Market(rpc, deployment)
+        amount = checked_amount(market.account(account.address).free_units, amount_units)
+        database = Database(config.database)
+        try:
+            sender = Sender(rpc, account, DatabaseJournal(database))
+            return to_hex(
+                sender.send_and_wait(market.withdraw(amount, receiver), timeout_secs=_ANSWER_SECS).tx_hash
+            )
+        finally:
+            database.close()
+    finally:
+        lock.release()
+
+
+def checked_amount(free_units: int, amount_units: int | None) -> int:
+    """What will be withdrawn. Raises NotEnoughFree."""
+    amount = free_units if amount_units is None else amount_units
+    if not 0 < amount <= free_units:
+        raise NotEnoughFree(amount, free_units)
+    return amount
+
+
+def _ask_to_withdraw(config: WorkerConfig, amount_units: int | None, to: str) -> str:
+    database = Database(config.database)
+    try:
+        number = database.ask(_WITHDRAW, f"{'' if amount_units is None else amount_units} {to}")
+        deadline = time.monotonic() + _ANSWER_SECS
+        while time.monotonic() < deadline:
+            answer = database.answer_to(number)
+            if answer is not None:
+                if "error" in answer:
+                    raise QuernError("WORKER-015", _WITHDRAW, answer["error"], "change what the error names")
+                return str(answer["tx_hash"])
+            time.sleep(_LOOK_SECS)
+        raise NoAnswer(_WITHDRAW, _ANSWER_SECS)
+    finally:
+        database.close()
+
+
+def answer_requests(database: Database, reconciler: Reconciler, market: Market, view: View) -> None:
+    """Inside the running worker: carry out what others left in the database."""
+    for number, kind, argument in database.open_requests():
+        if kind != _WITHDRAW:
+            database.answer(number, {"error": f"{kind} is not known"})
+            continue
+        amount, _, to = argument.partition(" ")
+        try:
+            units = checked_amount(view.free_units, int(amount) if amount else None)
+        except QuernError as error:
+            database.answer(number, {"error": str(error)})
+            continue
+        reconciler.send(Call.WITHDRAW, market.withdraw(units, to), request=number)
