@@ -34,7 +34,7 @@ def source() -> str:
     parts += [_calls(name, abi) for name, abi in abis.items()]
     parts += [_errors(abis), _events(abis)]
     formatted = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--line-length", "110", "-"],
+        [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"],
         input="\n".join(parts).encode(),
         capture_output=True,
         check=True,

@@ -11,7 +11,7 @@ from eth_hash.auto import keccak as _keccak
 
 from protocol.errors import BadInput
 
-JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 _Encodable: TypeAlias = "bool | int | float | str | list[_Encodable] | dict[str, _Encodable] | None"
 
 DIGEST_BYTES = 32

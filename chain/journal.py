@@ -1,0 +1,233 @@
+"""What a key has set out to do on the chain, written down before it is done."""
+
+import fcntl
+import json
+import sqlite3
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from chain.call import Call
+from protocol.errors import BadInput, NotYet
+from protocol.lifecycle import Event
+
+
+class IntentState(StrEnum):
+    """planned -> signed (bytes and nonce stored) -> sent -> mined -> confirmed; dropped ends it without effect.
+
+    A mined transaction that reverted is CONFIRMED with `receipt.success` false.
+    """
+
+    PLANNED = "planned"
+    SIGNED = "signed"
+    SENT = "sent"
+    MINED = "mined"
+    CONFIRMED = "confirmed"
+    DROPPED = "dropped"
+
+
+ENDED = (IntentState.CONFIRMED, IntentState.DROPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class TxReceipt:
+    """`events` are there when the sender was asked to wait; a journal does not keep them."""
+
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    success: bool
+    gas_used: int
+    gas_price_wei: int
+    events: tuple[Event, ...] = ()
+
+    @property
+    def fee_wei(self) -> int:
+        return self.gas_used * self.gas_price_wei
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One call on its way. `hashes` holds every version ever signed for `nonce`, the newest last: any may be mined."""
+
+    key: str
+    call: Call
+    state: IntentState = IntentState.PLANNED
+    gas_limit: int = 0
+    simulate: bool = True
+    nonce: int = -1
+    raw: bytes = b""
+    hashes: tuple[bytes, ...] = ()
+    max_fee_wei: int = 0
+    priority_fee_wei: int = 0
+    sent_at: float = 0.0
+    receipt: TxReceipt | None = None
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state is IntentState.CONFIRMED and self.receipt is not None and self.receipt.success
+
+
+class Journal(Protocol):
+    """Where intents are kept. `put` must be durable when it returns."""
+
+    def get(self, key: str) -> Intent | None: ...
+    def put(self, intent: Intent) -> None: ...
+    def live(self) -> list[Intent]: ...
+
+
+class JournalBusy(NotYet):
+    """Two processes with one key would fight over nonces."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "SENDER-001", "journal", str(path), "another process uses this key here; stop it first"
+        )
+
+
+class JournalMismatch(BadInput):
+    """A journal of another key or another chain."""
+
+    def __init__(self, path: Path, found: str, wanted: str) -> None:
+        fix = f"it belongs to {found}, not to {wanted}; use another directory, or move this one away"
+        super().__init__("SENDER-002", "journal", str(path), fix)
+
+
+class MemoryJournal:
+    """For a wallet that waits for its one transaction."""
+
+    def __init__(self) -> None:
+        self._intents: dict[str, Intent] = {}
+
+    def get(self, key: str) -> Intent | None:
+        return self._intents.get(key)
+
+    def put(self, intent: Intent) -> None:
+        self._intents[intent.key] = intent
+
+    def live(self) -> list[Intent]:
+        return [intent for intent in self._intents.values() if not intent.ended]
+
+
+_SCHEMA = """
+create table if not exists owner (name text not null);
+create table if not exists intents (
+    sequence integer primary key autoincrement,
+    key text not null unique,
+    live integer not null,
+    document text not null
+);
+create index if not exists live_intents on intents (sequence) where live;
+"""
+
+
+class SqliteJournal:
+    """For a worker. `owner` names chain and key; a file of another owner, or one in use, is refused.
+
+    Raises JournalBusy, JournalMismatch.
+    """
+
+    def __init__(self, path: Path, owner: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_file = path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock_file.close()
+            raise JournalBusy(path) from error
+        self._mutex = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("pragma journal_mode = wal")
+        # The bytes must be on disk before they are on the network.
+        self._database.execute("pragma synchronous = full")
+        self._database.executescript(_SCHEMA)
+        found = self._database.execute("select name from owner").fetchone()
+        if found is None:
+            self._database.execute("insert into owner values (?)", (owner,))
+        elif found[0] != owner:
+            self.close()
+            raise JournalMismatch(path, found[0], owner)
+
+    def get(self, key: str) -> Intent | None:
+        with self._mutex:
+            row = self._database.execute("select document from intents where key = ?", (key,)).fetchone()
+        return None if row is None else intent_from_json(row[0])
+
+    def put(self, intent: Intent) -> None:
+        with self._mutex:
+            self._database.execute(
+                "insert into intents (key, live, document) values (?, ?, ?)"
+                " on conflict (key) do update set live = excluded.live, document = excluded.document",
+                (intent.key, not intent.ended, intent_to_json(intent)),
+            )
+
+    def live(self) -> list[Intent]:
+        with self._mutex:
+            rows = self._database.execute(
+                "select document from intents where live order by sequence"
+            ).fetchall()
+        return [intent_from_json(row[0]) for row in rows]
+
+    def close(self) -> None:
+        self._database.close()
+        self._lock_file.close()
+
+
+def intent_to_json(intent: Intent) -> str:
+    """One line for a journal file or row."""
+    call, receipt = intent.call, intent.receipt
+    return json.dumps(
+        {
+            "key": intent.key,
+            "call": [call.name, call.to, call.data.hex(), call.value_wei],
+            "state": intent.state.value,
+            "gas_limit": intent.gas_limit,
+            "simulate": intent.simulate,
+            "nonce": intent.nonce,
+            "raw": intent.raw.hex(),
+            "hashes": [item.hex() for item in intent.hashes],
+            "max_fee_wei": intent.max_fee_wei,
+            "priority_fee_wei": intent.priority_fee_wei,
+            "sent_at": intent.sent_at,
+            "receipt": receipt
+            and [
+                receipt.tx_hash.hex(),
+                receipt.block_number,
+                receipt.block_hash.hex(),
+                receipt.success,
+                receipt.gas_used,
+                receipt.gas_price_wei,
+            ],
+            "reason": intent.reason,
+        }
+    )
+
+
+def intent_from_json(document: str) -> Intent:
+    """The inverse of `intent_to_json`."""
+    fields = json.loads(document)
+    name, to, data, value_wei = fields["call"]
+    receipt = fields["receipt"]
+    return Intent(
+        key=fields["key"],
+        call=Call(name, to, bytes.fromhex(data), value_wei),
+        state=IntentState(fields["state"]),
+        gas_limit=fields["gas_limit"],
+        simulate=fields["simulate"],
+        nonce=fields["nonce"],
+        raw=bytes.fromhex(fields["raw"]),
+        hashes=tuple(bytes.fromhex(item) for item in fields["hashes"]),
+        max_fee_wei=fields["max_fee_wei"],
+        priority_fee_wei=fields["priority_fee_wei"],
+        sent_at=fields["sent_at"],
+        receipt=receipt
+        and TxReceipt(bytes.fromhex(receipt[0]), receipt[1], bytes.fromhex(receipt[2]), *receipt[3:]),
+        reason=fields["reason"],
+    )

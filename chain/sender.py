@@ -1,0 +1,419 @@
+"""Sends transactions of one key so that none is lost or sent twice, whatever dies in between."""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+
+from chain.bindings import ERRORS
+from chain.call import Call, call_object, simulate
+from chain.events import decode_logs
+from chain.journal import Intent, IntentState, Journal, MemoryJournal, TxReceipt
+from chain.revert import decode_revert
+from chain.rpc import Block, NodeError, Rpc, RpcUnavailable
+from protocol.digest import JsonValue
+from protocol.domain import UNIT_WEI
+from protocol.errors import BadInput, NotYet, QuernError
+
+# EIP-7825, and what Hardhat enforces: no single transaction may ask for more.
+TX_GAS_CAP = 1 << 24
+_GAS_MARGIN_PERCENT = 120
+_LEAST_PRIORITY_FEE_WEI = UNIT_WEI // 10
+# A node takes a replacement only if both fees grew by an eighth.
+_BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
+_POLL_SECS = 0.05
+_STRANGE_SECS = 2.0
+
+# The node has it, or had it: only the chain knows the outcome.
+_UNKNOWN_OUTCOME = ("already known", "known transaction", "already imported", "nonce too low", "underpriced")
+# It would be taken later: keep the bytes and send them again.
+_SEND_AGAIN = ("nonce too high", "nonce gap", "txpool is full", "mempool", "timeout")
+
+
+class NotEnoughEther(BadInput):
+    """The key's balance does not cover value and gas."""
+
+    def __init__(self, address: str, balance_wei: int, needed_wei: int) -> None:
+        self.balance_wei, self.needed_wei = balance_wei, needed_wei
+        fix = f"it holds {balance_wei} wei and {needed_wei} are needed for value and gas; send it ether"
+        super().__init__("SENDER-003", "balance", address, fix)
+
+
+class NotMined(NotYet):
+    """Sent, and not mined within the time given; it may still be."""
+
+    def __init__(self, name: str, tx_hash: bytes | None, waited_secs: float) -> None:
+        fix = f"not mined within {waited_secs:.0f} s and may still be; look at it again before sending anew"
+        super().__init__("SENDER-004", name, tx_hash or b"", fix)
+
+
+class TransactionReverted(BadInput):
+    """Mined without effect: the state it counted on had changed before."""
+
+    def __init__(self, name: str, tx_hash: bytes, reason: str) -> None:
+        super().__init__(
+            "SENDER-005", name, tx_hash, f"mined but reverted ({reason}); look at the state and decide again"
+        )
+
+
+class TransactionDropped(BadInput):
+    """Never took effect, and never will."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__("SENDER-006", name, reason, "decide again from the chain's state")
+
+
+@dataclass(frozen=True, slots=True)
+class SenderPolicy:
+    """`max_fee_wei` caps the price of gas; `confirmations` is how many blocks must follow before an outcome counts."""
+
+    confirmations: int = 0
+    replace_after_secs: float = 30.0
+    resend_after_secs: float = 5.0
+    max_fee_wei: int = 1_000 * UNIT_WEI
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One reading of the chain: all that a step decides on."""
+
+    head: Block
+    nonce: int
+    balance_wei: int
+    priority_fee_wei: int
+    receipts: dict[bytes, TxReceipt]
+
+
+class Sender:
+    """All transactions of `account` must go through one sender.
+
+    `plan` writes down what to do, `pump` does whatever is due and reads what became of it. Both may be called again
+    after any failure: what was signed is stored before it is sent, and the same bytes are sent again.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        account: LocalAccount,
+        journal: Journal | None = None,
+        policy: SenderPolicy | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rpc = rpc
+        self._account = account
+        self._journal = MemoryJournal() if journal is None else journal
+        self._policy = policy or SenderPolicy()
+        self._clock = clock
+        self._chain_id: int | None = None
+        self._missing_since: dict[str, float] = {}
+        # Kept until a step succeeds, so that a failure after reading an outcome does not swallow it.
+        self._ended: list[Intent] = []
+
+    @property
+    def address(self) -> str:
+        return str(self._account.address)
+
+    def plan(self, key: str, call: Call, gas_limit: int = 0, *, simulate: bool = True) -> Intent:
+        """Notes the call; a `key` noted before keeps what it was noted with, so a caller may plan again after a crash.
+
+        Without `gas_limit` it is estimated. Without `simulate` it is sent even if it would revert now, as when it
+        counts on one planned before it; then give the limit.
+        """
+        found = self._journal.get(key)
+        if found is not None:
+            return found
+        intent = Intent(key, call, gas_limit=gas_limit, simulate=simulate)
+        self._journal.put(intent)
+        return intent
+
+    def intent(self, key: str) -> Intent | None:
+        return self._journal.get(key)
+
+    def pump(self) -> list[Intent]:
+        """One step for everything on its way; returns the intents that ended in it.
+
+        Raises RpcUnavailable, NotEnoughEther, NodeError; calling again continues.
+        """
+        live = self._journal.live()
+        if live:
+            look = self._look(live)
+            self._ended += [seen for intent in live if (seen := self._observe(intent, look)).ended]
+            shortage = self._sign_planned(look)
+            self._send_signed()
+            if shortage is not None:
+                raise shortage
+        ended, self._ended = self._ended, []
+        return ended
+
+    def send_and_wait(self, call: Call, gas_limit: int = 0, timeout_secs: float = 120.0) -> TxReceipt:
+        """Sends one call and waits for it; the receipt holds its events.
+
+        Raises MarketRevert if it would revert now (nothing is sent), NotMined, TransactionReverted,
+        TransactionDropped, NotEnoughEther, RpcUnavailable.
+        """
+        simulate(self._rpc, call, self.address)
+        return self.send_many([call], gas_limit, timeout_secs)[0]
+
+    def send_many(
+        self, calls: Sequence[Call], gas_limit: int = 0, timeout_secs: float = 120.0
+    ) -> list[TxReceipt]:
+        """Sends calls back to back and waits for all. With a `gas_limit` they may build on each other.
+
+        Raises as `send_and_wait` does, but a call that would revert as TransactionDropped.
+        """
+        keys = [f"wait-{uuid.uuid4().hex}" for _ in calls]
+        for key, call in zip(keys, calls, strict=True):
+            self.plan(key, call, gas_limit, simulate=not gas_limit)
+        give_up = time.monotonic() + timeout_secs
+        while True:
+            try:
+                self.pump()
+            except RpcUnavailable:
+                if time.monotonic() > give_up:
+                    raise
+            intents = [intent for key in keys if (intent := self._journal.get(key)) is not None]
+            waiting = next((intent for intent in intents if not intent.ended), None)
+            if waiting is None:
+                return [self._outcome(intent) for intent in intents]
+            if time.monotonic() > give_up:
+                raise NotMined(
+                    waiting.call.name, waiting.hashes[-1] if waiting.hashes else None, timeout_secs
+                )
+            time.sleep(_POLL_SECS)
+
+    # ---- reading what became of things
+
+    def _look(self, live: Sequence[Intent]) -> _Look:
+        hashes = [tx_hash for intent in live for tx_hash in intent.hashes]
+        # The count comes before the receipts: a transaction mined in between then has a receipt, never only a count.
+        answers = self._rpc.batch(
+            [
+                ("eth_getTransactionCount", [self.address, "latest"]),
+                ("eth_getBalance", [self.address, "latest"]),
+                ("eth_maxPriorityFeePerGas", []),
+                *(("eth_getTransactionReceipt", ["0x" + tx_hash.hex()]) for tx_hash in hashes),
+                ("eth_getBlockByNumber", ["latest", False]),
+            ]
+        )
+        nonce, balance, priority_fee, *receipts, head = answers
+        for answer in (nonce, balance, head, *receipts):
+            if isinstance(answer, NodeError):
+                raise answer
+        found = {
+            tx_hash: self._receipt(tx_hash, receipt)
+            for tx_hash, receipt in zip(hashes, receipts, strict=True)
+            if isinstance(receipt, dict)
+        }
+        assert not isinstance(head, NodeError)
+        # Chains without a fee market do not know the method.
+        tip_wei = 0 if isinstance(priority_fee, NodeError) else int(str(priority_fee), 16)
+        return _Look(
+            head=self._rpc.parse_block(head),
+            nonce=int(str(nonce), 16),
+            balance_wei=int(str(balance), 16),
+            priority_fee_wei=max(tip_wei, _LEAST_PRIORITY_FEE_WEI),
+            receipts=found,
+        )
+
+    def _observe(self, intent: Intent, look: _Look) -> Intent:
+        """The intent after what was seen; stored if it changed."""
+        if intent.state is IntentState.PLANNED:
+            return intent
+        receipt = next((look.receipts[item] for item in intent.hashes if item in look.receipts), None)
+        if receipt is not None:
+            self._missing_since.pop(intent.key, None)
+            deep = look.head.number - receipt.block_number >= self._policy.confirmations
+            state = IntentState.CONFIRMED if deep else IntentState.MINED
+            if (intent.state, intent.receipt) != (state, receipt):
+                intent = self._store(replace(intent, state=state, receipt=receipt))
+            return intent
+        if look.nonce > intent.nonce:
+            return self._missing(intent)
+        if intent.state is IntentState.MINED:
+            # Mined on a chain that is no longer the chain: the same bytes go out again.
+            return self._store(replace(intent, state=IntentState.SIGNED, receipt=None))
+        waited = self._clock() - intent.sent_at
+        if intent.state is IntentState.SENT and waited > self._policy.replace_after_secs:
+            return self._replace(intent, look)
+        if intent.state is IntentState.SENT and waited > self._policy.resend_after_secs:
+            return self._store(replace(intent, state=IntentState.SIGNED))
+        return intent
+
+    def _missing(self, intent: Intent) -> Intent:
+        """The nonce is used and no version of ours has a receipt. A node may lag, so it must stay so for a while."""
+        since = self._missing_since.setdefault(intent.key, self._clock())
+        if self._clock() - since < _STRANGE_SECS:
+            return intent
+        del self._missing_since[intent.key]
+        reason = f"nonce {intent.nonce} was used by another transaction of this key"
+        return self._store(replace(intent, state=IntentState.DROPPED, reason=reason))
+
+    def _receipt(self, tx_hash: bytes, fields: dict[str, JsonValue]) -> TxReceipt:
+        try:
+            return TxReceipt(
+                tx_hash=tx_hash,
+                block_number=int(str(fields["blockNumber"]), 16),
+                block_hash=bytes.fromhex(str(fields["blockHash"])[2:]),
+                success=fields["status"] == "0x1",
+                gas_used=int(str(fields["gasUsed"]), 16),
+                gas_price_wei=int(str(fields["effectiveGasPrice"]), 16),
+            )
+        except (KeyError, ValueError) as error:
+            raise RpcUnavailable(self._rpc.masked_url, f"a garbled receipt: {error}") from error
+
+    def _outcome(self, intent: Intent) -> TxReceipt:
+        receipt = intent.receipt
+        if receipt is None:
+            raise TransactionDropped(intent.call.name, intent.reason)
+        if not receipt.success:
+            raise TransactionReverted(
+                intent.call.name, receipt.tx_hash, self._why_reverted(intent.call, receipt)
+            )
+        found = self._rpc.call("eth_getTransactionReceipt", "0x" + receipt.tx_hash.hex())
+        logs = found.get("logs") if isinstance(found, dict) else None
+        return replace(receipt, events=decode_logs(self._rpc, logs if isinstance(logs, list) else []))
+
+    def _why_reverted(self, call: Call, receipt: TxReceipt) -> str:
+        """The error the call gives on the state after its block; a guess where the state moved on within it."""
+        try:
+            self._rpc.call("eth_call", call_object(call, self.address), hex(receipt.block_number))
+        except NodeError as error:
+            return decode_revert(call.name, error.data, ERRORS).said if error.data else error.message
+        except RpcUnavailable:
+            pass
+        return "the reason is no longer visible"
+
+    # ---- signing and sending
+
+    def _sign_planned(self, look: _Look) -> NotEnoughEther | None:
+        """Gives nonces, limits and fees; drops what would revert; stops where the balance ends."""
+        live = self._journal.live()
+        planned = [intent for intent in live if intent.state is IntentState.PLANNED]
+        if not planned:
+            return None
+        taken = {intent.nonce for intent in live}
+        committed_wei = sum(_most_wei(intent) for intent in live if intent.nonce >= look.nonce)
+        nonce = look.nonce
+        for intent, gas_limit in zip(planned, self._gas_limits(planned), strict=True):
+            if isinstance(gas_limit, str):
+                self._ended.append(self._store(replace(intent, state=IntentState.DROPPED, reason=gas_limit)))
+                continue
+            while nonce in taken:
+                nonce += 1
+            priced = replace(
+                intent,
+                nonce=nonce,
+                gas_limit=gas_limit,
+                priority_fee_wei=min(look.priority_fee_wei, self._policy.max_fee_wei),
+                max_fee_wei=min(2 * look.head.base_fee_wei + look.priority_fee_wei, self._policy.max_fee_wei),
+            )
+            committed_wei += _most_wei(priced)
+            if committed_wei > look.balance_wei:
+                return NotEnoughEther(self.address, look.balance_wei, committed_wei)
+            taken.add(nonce)
+            self._store(self._signed(priced))
+        return None
+
+    def _gas_limits(self, planned: Sequence[Intent]) -> list[int | str]:
+        """Per intent its gas limit, or why it would revert."""
+        asked: list[tuple[str, list[JsonValue]]] = []
+        for intent in planned:
+            fields = call_object(intent.call, self.address)
+            if not intent.gas_limit:
+                asked.append(("eth_estimateGas", [fields]))
+            elif intent.simulate:
+                asked.append(("eth_call", [fields, "latest"]))
+        answers = iter(self._rpc.batch(asked))
+        return [
+            self._gas_limit(intent, next(answers))
+            if intent.simulate or not intent.gas_limit
+            else intent.gas_limit
+            for intent in planned
+        ]
+
+    def _gas_limit(self, intent: Intent, answer: JsonValue | NodeError) -> int | str:
+        if isinstance(answer, NodeError):
+            return (
+                decode_revert(intent.call.name, answer.data, ERRORS).said if answer.data else answer.message
+            )
+        if intent.gas_limit:
+            return intent.gas_limit
+        return min(int(str(answer), 16) * _GAS_MARGIN_PERCENT // 100, TX_GAS_CAP)
+
+    def _replace(self, intent: Intent, look: _Look) -> Intent:
+        """The same nonce at a better price, up to the cap; at the cap, the same bytes again."""
+        bumped = intent.max_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1
+        if bumped > self._policy.max_fee_wei:
+            return self._store(replace(intent, state=IntentState.SIGNED))
+        max_fee_wei = max(bumped, 2 * look.head.base_fee_wei + look.priority_fee_wei)
+        max_fee_wei = min(max_fee_wei, self._policy.max_fee_wei)
+        priority_fee_wei = intent.priority_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1
+        return self._store(
+            self._signed(
+                replace(intent, max_fee_wei=max_fee_wei, priority_fee_wei=min(priority_fee_wei, max_fee_wei))
+            )
+        )
+
+    def _signed(self, intent: Intent) -> Intent:
+        if self._chain_id is None:
+            self._chain_id = self._rpc.chain_id()
+        signed = self._account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": self._chain_id,
+                "nonce": intent.nonce,
+                "to": cast("ChecksumAddress", intent.call.to),
+                "data": intent.call.data,
+                "value": intent.call.value_wei,
+                "gas": intent.gas_limit,
+                "maxFeePerGas": intent.max_fee_wei,
+                "maxPriorityFeePerGas": intent.priority_fee_wei,
+            }
+        )
+        return replace(
+            intent,
+            state=IntentState.SIGNED,
+            raw=bytes(signed.raw_transaction),
+            hashes=(*intent.hashes, bytes(signed.hash)),
+        )
+
+    def _send_signed(self) -> None:
+        ready = [intent for intent in self._journal.live() if intent.state is IntentState.SIGNED]
+        ready.sort(key=lambda intent: intent.nonce)
+        answers = self._rpc.batch([("eth_sendRawTransaction", ["0x" + intent.raw.hex()]) for intent in ready])
+        refusal: QuernError | None = None
+        for intent, answer in zip(ready, answers, strict=True):
+            if isinstance(answer, NodeError) and _says(answer, ("insufficient funds", "enough funds")):
+                refusal = answer
+            elif not (isinstance(answer, NodeError) and self._refused(intent, answer)):
+                self._store(replace(intent, state=IntentState.SENT, sent_at=self._clock()))
+        if refusal is not None:
+            raise refusal
+
+    def _refused(self, intent: Intent, error: NodeError) -> bool:
+        """Whether the node did not take the bytes. A revert under automine is mined, and only then reported."""
+        if error.data is not None or _says(error, _UNKNOWN_OUTCOME) or _says(error, ("revert",)):
+            return False
+        if not _says(error, _SEND_AGAIN) and len(intent.hashes) == 1 and not intent.sent_at:
+            # Never taken, so never to be mined: its nonce is free again and goes to the next.
+            reason = f"the node refuses it: {error.message}"
+            self._ended.append(self._store(replace(intent, state=IntentState.DROPPED, reason=reason)))
+        return True
+
+    def _store(self, intent: Intent) -> Intent:
+        self._journal.put(intent)
+        return intent
+
+
+def _most_wei(intent: Intent) -> int:
+    """The most a transaction can take from the balance."""
+    return intent.gas_limit * intent.max_fee_wei + intent.call.value_wei
+
+
+def _says(error: NodeError, phrases: Sequence[str]) -> bool:
+    said = error.message.lower()
+    return any(phrase in said for phrase in phrases)

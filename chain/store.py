@@ -1,0 +1,248 @@
+"""The content store: bytes under keys, in a local folder or behind any fsspec address."""
+
+import errno
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from chain.rpc import mask_url
+from protocol.digest import sha256, to_hex
+from protocol.errors import BadInput, NotYet, Unavailable
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_MAX_KEY_CHARS = 256
+# What an announced address may name. Others run programs, unpack archives or log in somewhere.
+SCHEMES = ("file", "memory", "http", "https", "s3", "gs", "az", "abfs")
+_READ_ONLY_SCHEMES = ("http", "https")
+
+
+class BadStoreUrl(BadInput):
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            "STORE-001", "store", url, f"give a folder, or an address with one of {', '.join(SCHEMES)}"
+        )
+
+
+class BadKey(BadInput):
+    """A key that could lead out of the store."""
+
+    def __init__(self, key: object) -> None:
+        super().__init__(
+            "STORE-002", "key", key, "use names of letters, digits, . _ - separated by single slashes"
+        )
+
+
+class StoreUnavailable(Unavailable):
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            "STORE-003", "store", url, f"not reachable ({reason}); check address, network and rights"
+        )
+
+
+class ContentMissing(NotYet):
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__("STORE-004", key, "missing", f"it is not in {url} (yet)")
+
+
+class ContentMismatch(BadInput):
+    """The bytes in the store are not those that were promised."""
+
+    def __init__(self, key: str, found: bytes, wanted: bytes) -> None:
+        super().__init__(
+            "STORE-005", key, found, f"its sha256 should be {to_hex(wanted)}; the store holds other bytes"
+        )
+
+
+class TooLarge(BadInput):
+    def __init__(self, key: str, max_bytes: int) -> None:
+        super().__init__("STORE-006", key, f"more than {max_bytes} bytes", "it is refused unread")
+
+
+class ReadOnlyStore(BadInput):
+    def __init__(self, url: str) -> None:
+        super().__init__("STORE-007", "store", url, "it is read-only here; name a store that may be written")
+
+
+def input_key(digest: bytes) -> str:
+    return f"inputs/{digest.hex()}"
+
+
+def params_key(digest: bytes) -> str:
+    return f"params/{digest.hex()}"
+
+
+def manifest_key(model_id: bytes) -> str:
+    return f"models/{model_id.hex()}/manifest.json"
+
+
+def output_key(task_id: bytes) -> str:
+    return f"{task_id.hex()}/output"
+
+
+def receipt_key(task_id: bytes) -> str:
+    return f"{task_id.hex()}/receipt"
+
+
+class ContentStore:
+    """`url` is a folder's path, or an fsspec address of one of SCHEMES. Raises BadStoreUrl.
+
+    Every method may raise BadKey and StoreUnavailable.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        parts = urlsplit(url)
+        scheme = parts.scheme or "file"
+        if (
+            not url
+            or scheme not in SCHEMES
+            or "::" in url
+            or "\0" in url
+            or (scheme == "file" and parts.netloc)
+        ):
+            raise BadStoreUrl(mask_url(url) if parts.scheme else url)
+        self._read_only = read_only or scheme in _READ_ONLY_SCHEMES
+        self._backend: _Folder | _Remote
+        if scheme == "file":
+            folder = Path(unquote(parts.path) if parts.scheme else url).expanduser().absolute()
+            self.url = folder.as_uri()
+            self._backend = _Folder(folder)
+        else:
+            self.url = url.rstrip("/")
+            self._backend = _Remote(self.url)
+        self.masked_url = self.url if scheme in ("file", "memory") else mask_url(self.url)
+
+    def get(self, key: str, max_bytes: int) -> bytes:
+        """Raises ContentMissing, TooLarge."""
+        _check_key(key)
+        try:
+            data = self._backend.read(key, max_bytes + 1)
+        except FileNotFoundError as error:
+            raise ContentMissing(self.masked_url, key) from error
+        except OSError as error:
+            raise StoreUnavailable(self.masked_url, error.strerror or str(error)) from error
+        if len(data) > max_bytes:
+            raise TooLarge(key, max_bytes)
+        return data
+
+    def get_checked(self, key: str, digest: bytes, max_bytes: int) -> bytes:
+        """`get`, and its sha256 is `digest`. Raises ContentMissing, TooLarge, ContentMismatch."""
+        data = self.get(key, max_bytes)
+        found = sha256(data)
+        if found != digest:
+            raise ContentMismatch(key, found, digest)
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """On stable storage when it returns; a reader sees all of it or nothing. Raises ReadOnlyStore."""
+        _check_key(key)
+        if self._read_only:
+            raise ReadOnlyStore(self.masked_url)
+        try:
+            self._backend.write(key, data)
+        except OSError as error:
+            raise StoreUnavailable(self.masked_url, error.strerror or str(error)) from error
+
+    def exists(self, key: str) -> bool:
+        _check_key(key)
+        try:
+            return self._backend.exists(key)
+        except OSError as error:
+            raise StoreUnavailable(self.masked_url, error.strerror or str(error)) from error
+
+
+def _check_key(key: str) -> None:
+    if len(key) > _MAX_KEY_CHARS or not _KEY.fullmatch(key):
+        raise BadKey(key)
+
+
+class _Folder:
+    """Writes by rename, so that a crash leaves no half file; reads plain files only."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, key: str, limit: int) -> bytes:
+        self._need_root()
+        # A link could lead anywhere, a pipe could hold the reader for ever.
+        descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(f"{key} is no plain file")
+            return file.read(limit)
+
+    def write(self, key: str, data: bytes) -> None:
+        target = self._root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+                os.fchmod(descriptor, 0o644)
+            Path(partial).replace(target)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+        # The rename is durable once the directory is.
+        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def exists(self, key: str) -> bool:
+        self._need_root()
+        return (self._root / key).is_file()
+
+    def _need_root(self) -> None:
+        if not self._root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "the folder is not there", str(self._root))
+
+
+class _Remote:
+    """Any fsspec file system; object stores write whole objects or nothing by themselves."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def read(self, key: str, limit: int) -> bytes:
+        with _as_os_error(), self._fs().open(f"{self._url}/{key}", "rb") as file:
+            data: bytes = file.read(limit)
+            return data
+
+    def write(self, key: str, data: bytes) -> None:
+        with _as_os_error():
+            self._fs().pipe_file(f"{self._url}/{key}", data)
+
+    def exists(self, key: str) -> bool:
+        with _as_os_error():
+            return bool(self._fs().exists(f"{self._url}/{key}"))
+
+    def _fs(self) -> "AbstractFileSystem":
+        from fsspec.core import url_to_fs
+
+        fs: AbstractFileSystem = url_to_fs(self._url)[0]
+        return fs
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Each back end of fsspec has its own family of exceptions; to a caller the store is away."""
+    try:
+        yield
+    except OSError:
+        raise
+    except ImportError as error:
+        raise OSError(f"its driver is not installed: {error}") from error
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
