@@ -173,9 +173,8 @@ class ChildEngine:
                 started = started or any(frame[0] == "started" for frame in frames)
                 self._hear(frames)
             elif started and now - heard_at > self._hang_secs:
-                self._finish(
-                    EngineHung(f"{self._kind} engine: silent for {self._hang_secs:g} s, so it was killed")
-                )
+                silence = f"silent for {self._hang_secs:g} s, so it was killed"
+                self._give_up(EngineHung(f"{self._kind} engine: {silence}"))
                 return
 
     def _hear(self, frames: list[wire.Frame]) -> None:

@@ -44,6 +44,8 @@ def start_vllm(config: EngineConfig) -> tuple[LLMEngine, str, str]:
     Raises UnknownEngineArgument, BadEngineArgument, ModelUnreadable, EngineNotInstalled, EngineStartFailed.
     """
     read_json(config.model_dir / "config.json")
+    for name in _REFUSED.keys() & config.engine_args.keys():
+        raise BadEngineArgument(f"engine argument {name!r}: {_REFUSED[name]}: leave it out")
     hide_broken_modules()
     try:
         import vllm
@@ -85,8 +87,6 @@ def _engine_args(kind: type[EngineArgs], config: EngineConfig, *, on_cpu: bool) 
             raise UnknownEngineArgument(
                 f"engine argument {name!r} is not one of vLLM's EngineArgs: correct the strategy"
             )
-        if name in _REFUSED:
-            raise BadEngineArgument(f"engine argument {name!r}: {_REFUSED[name]}: leave it out")
     defaults: Mapping[str, JsonValue] = {
         "kv_cache_memory_bytes": _cpu_kv_cache_bytes() if on_cpu else None,
         # Compiling costs a minute at every start on a CPU and gains little there.
