@@ -12,17 +12,14 @@ from eth_typing import ChecksumAddress
 from chain.bindings import ERRORS
 from chain.call import Call, call_object, simulate
 from chain.events import decode_logs
+from chain.gas import gas_limits
 from chain.journal import Intent, IntentState, Journal, MemoryJournal, TxReceipt
+from chain.look import Look, read_chain
 from chain.revert import decode_revert
-from chain.rpc import Block, NodeError, Rpc, RpcUnavailable
-from protocol.digest import JsonValue
+from chain.rpc import NodeError, Rpc, RpcUnavailable
 from protocol.domain import UNIT_WEI
 from protocol.errors import BadInput, NotYet, QuernError
 
-# EIP-7825, and what Hardhat enforces: no single transaction may ask for more.
-TX_GAS_CAP = 1 << 24
-_GAS_MARGIN_PERCENT = 120
-_LEAST_PRIORITY_FEE_WEI = UNIT_WEI // 10
 # A node takes a replacement only if both fees grew by an eighth.
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
 _POLL_SECS = 0.05
@@ -77,17 +74,6 @@ class SenderPolicy:
     max_fee_wei: int = 1_000 * UNIT_WEI
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """One reading of the chain: all that a step decides on."""
-
-    head: Block
-    nonce: int
-    balance_wei: int
-    priority_fee_wei: int
-    receipts: dict[bytes, TxReceipt]
-
-
 class Sender:
     """All transactions of `account` must go through one sender.
 
@@ -140,7 +126,7 @@ class Sender:
         """
         live = self._journal.live()
         if live:
-            look = self._look(live)
+            look = read_chain(self._rpc, self.address, live)
             self._ended += [seen for intent in live if (seen := self._observe(intent, look)).ended]
             shortage = self._sign_planned(look)
             self._send_signed()
@@ -175,6 +161,9 @@ class Sender:
             except RpcUnavailable:
                 if time.monotonic() > give_up:
                     raise
+            except NotEnoughEther:
+                self._forget(keys)
+                raise
             intents = [intent for key in keys if (intent := self._journal.get(key)) is not None]
             waiting = next((intent for intent in intents if not intent.ended), None)
             if waiting is None:
@@ -185,41 +174,15 @@ class Sender:
                 )
             time.sleep(_POLL_SECS)
 
+    def _forget(self, keys: Sequence[str]) -> None:
+        """Calls never signed shall not go out with a later one, when there is ether again."""
+        for intent in self._journal.live():
+            if intent.key in keys and intent.state is IntentState.PLANNED:
+                self._store(replace(intent, state=IntentState.DROPPED, reason="not enough ether"))
+
     # ---- reading what became of things
 
-    def _look(self, live: Sequence[Intent]) -> _Look:
-        hashes = [tx_hash for intent in live for tx_hash in intent.hashes]
-        # The count comes before the receipts: a transaction mined in between then has a receipt, never only a count.
-        answers = self._rpc.batch(
-            [
-                ("eth_getTransactionCount", [self.address, "latest"]),
-                ("eth_getBalance", [self.address, "latest"]),
-                ("eth_maxPriorityFeePerGas", []),
-                *(("eth_getTransactionReceipt", ["0x" + tx_hash.hex()]) for tx_hash in hashes),
-                ("eth_getBlockByNumber", ["latest", False]),
-            ]
-        )
-        nonce, balance, priority_fee, *receipts, head = answers
-        for answer in (nonce, balance, head, *receipts):
-            if isinstance(answer, NodeError):
-                raise answer
-        found = {
-            tx_hash: self._receipt(tx_hash, receipt)
-            for tx_hash, receipt in zip(hashes, receipts, strict=True)
-            if isinstance(receipt, dict)
-        }
-        assert not isinstance(head, NodeError)
-        # Chains without a fee market do not know the method.
-        tip_wei = 0 if isinstance(priority_fee, NodeError) else int(str(priority_fee), 16)
-        return _Look(
-            head=self._rpc.parse_block(head),
-            nonce=int(str(nonce), 16),
-            balance_wei=int(str(balance), 16),
-            priority_fee_wei=max(tip_wei, _LEAST_PRIORITY_FEE_WEI),
-            receipts=found,
-        )
-
-    def _observe(self, intent: Intent, look: _Look) -> Intent:
+    def _observe(self, intent: Intent, look: Look) -> Intent:
         """The intent after what was seen; stored if it changed."""
         if intent.state is IntentState.PLANNED:
             return intent
@@ -252,19 +215,6 @@ class Sender:
         reason = f"nonce {intent.nonce} was used by another transaction of this key"
         return self._store(replace(intent, state=IntentState.DROPPED, reason=reason))
 
-    def _receipt(self, tx_hash: bytes, fields: dict[str, JsonValue]) -> TxReceipt:
-        try:
-            return TxReceipt(
-                tx_hash=tx_hash,
-                block_number=int(str(fields["blockNumber"]), 16),
-                block_hash=bytes.fromhex(str(fields["blockHash"])[2:]),
-                success=fields["status"] == "0x1",
-                gas_used=int(str(fields["gasUsed"]), 16),
-                gas_price_wei=int(str(fields["effectiveGasPrice"]), 16),
-            )
-        except (KeyError, ValueError) as error:
-            raise RpcUnavailable(self._rpc.masked_url, f"a garbled receipt: {error}") from error
-
     def _outcome(self, intent: Intent) -> TxReceipt:
         receipt = intent.receipt
         if receipt is None:
@@ -289,7 +239,7 @@ class Sender:
 
     # ---- signing and sending
 
-    def _sign_planned(self, look: _Look) -> NotEnoughEther | None:
+    def _sign_planned(self, look: Look) -> NotEnoughEther | None:
         """Gives nonces, limits and fees; drops what would revert; stops where the balance ends."""
         live = self._journal.live()
         planned = [intent for intent in live if intent.state is IntentState.PLANNED]
@@ -298,7 +248,7 @@ class Sender:
         taken = {intent.nonce for intent in live}
         committed_wei = sum(_most_wei(intent) for intent in live if intent.nonce >= look.nonce)
         nonce = look.nonce
-        for intent, gas_limit in zip(planned, self._gas_limits(planned), strict=True):
+        for intent, gas_limit in zip(planned, gas_limits(self._rpc, self.address, planned), strict=True):
             if isinstance(gas_limit, str):
                 self._ended.append(self._store(replace(intent, state=IntentState.DROPPED, reason=gas_limit)))
                 continue
@@ -318,33 +268,7 @@ class Sender:
             self._store(self._signed(priced))
         return None
 
-    def _gas_limits(self, planned: Sequence[Intent]) -> list[int | str]:
-        """Per intent its gas limit, or why it would revert."""
-        asked: list[tuple[str, list[JsonValue]]] = []
-        for intent in planned:
-            fields = call_object(intent.call, self.address)
-            if not intent.gas_limit:
-                asked.append(("eth_estimateGas", [fields]))
-            elif intent.simulate:
-                asked.append(("eth_call", [fields, "latest"]))
-        answers = iter(self._rpc.batch(asked))
-        return [
-            self._gas_limit(intent, next(answers))
-            if intent.simulate or not intent.gas_limit
-            else intent.gas_limit
-            for intent in planned
-        ]
-
-    def _gas_limit(self, intent: Intent, answer: JsonValue | NodeError) -> int | str:
-        if isinstance(answer, NodeError):
-            return (
-                decode_revert(intent.call.name, answer.data, ERRORS).said if answer.data else answer.message
-            )
-        if intent.gas_limit:
-            return intent.gas_limit
-        return min(int(str(answer), 16) * _GAS_MARGIN_PERCENT // 100, TX_GAS_CAP)
-
-    def _replace(self, intent: Intent, look: _Look) -> Intent:
+    def _replace(self, intent: Intent, look: Look) -> Intent:
         """The same nonce at a better price, up to the cap; at the cap, the same bytes again."""
         bumped = intent.max_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1
         if bumped > self._policy.max_fee_wei:

@@ -1,4 +1,4 @@
-"""One real Hardhat node for the whole session; each test that takes `devnet` leaves the chain as it found it."""
+"""One real Hardhat node for the whole session; a test that takes `devnet` leaves the chain as it found it."""
 
 from collections.abc import Iterator
 
