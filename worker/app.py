@@ -98,7 +98,7 @@ class Worker:
         follower = Follower(rpc, deployment, config.chain.confirmations)
         self._poller = Poller(follower, self._market, self._view, self._database, self._lock, self._woken.set)
         self._chooser = Chooser(
-            Selector.load(),
+            Selector.load(config.engine.meta_model),
             hardware_facts(self._database, config),
             strategies(config),
             config.engine.strategies,
@@ -111,9 +111,9 @@ class Worker:
 
     def run(self) -> int:
         """Work until drained or stopped; 0 either way, because nothing is lost: the next start takes it up."""
-        previous = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        # Only a process's main thread may take signals; elsewhere `stop` does the same.
+        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        previous = {number: signal.signal(number, self._on_signal) for number in numbers}
         scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
         )
@@ -189,8 +189,8 @@ class Worker:
         scheduler.add_job(self._answer, "interval", seconds=_REQUEST_SECS, id="requests")
         scheduler.add_job(self._write_live, "interval", seconds=_LIVE_SECS, id="live")
         scheduler.add_job(self._clean_up, "interval", seconds=_HOUSEKEEPING_SECS, id="clean-up")
-        # Its threads log every run at INFO; the worker's own log says what matters.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        # It warns of every run that is put off while the last one goes on; that is as it should be here.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler.start()
 
     def _loop(self) -> None:

@@ -65,12 +65,13 @@ class Engine(_Section):
 
     kind: Literal["vllm", "fake"] = Field(
         "vllm",
-        description='"vllm", or "fake" for tests of the chain side: its receipts say that nothing was computed',
+        description='"vllm", or "fake" for tests of the chain side alone: its receipts say so',
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description='"cpu" or "cuda"')
     strategies: tuple[str, ...] = Field(
         (), description="strategies the selector may choose from; empty means all that are valid here"
     )
+    meta_model: Path | None = Field(None, description="meta-model file that chooses; empty takes the one shipped")
     threads: Annotated[int, Field(ge=1)] = Field(
         1, description="OpenMP threads of the engine; more than the free cores is far slower, not faster"
     )
@@ -198,11 +199,11 @@ class WorkerConfig(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 the library calls it by these names
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose values come in as arguments."""
         return env_settings, init_settings
@@ -238,6 +239,9 @@ def _anchored(config: WorkerConfig, base: Path) -> WorkerConfig:
         update={
             "state_dir": at(config.state_dir),
             "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
+            "engine": config.engine.model_copy(
+                update={"meta_model": at(config.engine.meta_model) if config.engine.meta_model else None}
+            ),
             "keys": config.keys.model_copy(update={"keystore": at(config.keys.keystore)}),
             "models": tuple(Model(path=at(model.path)) for model in config.models),
         }

@@ -164,7 +164,7 @@ def _models(config: WorkerConfig) -> str:
 
 
 def _meta_model(config: WorkerConfig) -> str:
-    return Selector.load().meta_model_digest
+    return Selector.load(config.engine.meta_model).meta_model_digest
 
 
 def _store(config: WorkerConfig) -> str:

@@ -419,7 +419,8 @@ def engine_config(
     if settings.kind == "fake":
         arguments["fake_tokens_per_sec"] = settings.fake_tokens_per_sec
     else:
-        arguments["kv_cache_memory_bytes"] = kv_cache_bytes
+        # Precision is part of what was bought: vLLM's "auto" would halve it on a CPU.
+        arguments |= {"dtype": model.dtype, "kv_cache_memory_bytes": kv_cache_bytes}
     return EngineConfig(model.path, arguments, strategy.environment)
 
 

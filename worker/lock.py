@@ -1,10 +1,12 @@
 """One key works in one process: two senders of one key would fight over nonces."""
 
+import errno
 import fcntl
 import os
 import socket
 from pathlib import Path
 
+from protocol.digest import sha256
 from worker.errors import KeyInUse
 
 
@@ -19,9 +21,13 @@ class KeyLock:
         """Raises KeyInUse."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            self._socket.bind(f"\0quern-worker-{genesis_hash}-{address.lower()}")
+            # Such names are short; the digest stands for chain and key.
+            name = sha256(f"{genesis_hash} {address.lower()}".encode()).hex()
+            self._socket.bind(f"\0quern-worker-{name}")
         except OSError as error:
             self._socket.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
             raise KeyInUse(address) from error
         state_dir.mkdir(parents=True, exist_ok=True)
         self._file = os.open(state_dir / "worker.pid", os.O_RDWR | os.O_CREAT, 0o600)

@@ -11,13 +11,14 @@ from protocol.manifest import build_manifest, model_id
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """`window` is the number of tokens a prompt and its output may have together."""
+    """`window` is the number of tokens a prompt and its output may have together, `dtype` what its weights are sold as."""
 
     id: bytes
     path: Path
     tokenizer: Tokenizer
     facts: ModelFacts
     window: int
+    dtype: str
 
 
 def serve(paths: Sequence[Path]) -> Mapping[bytes, ServedModel]:
@@ -25,12 +26,14 @@ def serve(paths: Sequence[Path]) -> Mapping[bytes, ServedModel]:
     served = {}
     for path in paths:
         facts = ModelFacts.from_dir(path)
+        manifest = build_manifest(path)
         model = ServedModel(
-            id=model_id(build_manifest(path)),
+            id=model_id(manifest),
             path=path,
             tokenizer=Tokenizer(path),
             facts=facts,
             window=facts.max_model_len,
+            dtype=manifest.variants[0].dtype,
         )
         served[model.id] = model
     return served

@@ -59,6 +59,8 @@ def _wrapped(text: str) -> Iterator[str]:
 
 def _toml(value: object) -> str:
     match value:
+        case None:
+            return '""'
         case bool():
             return "true" if value else "false"
         case str() | Path():

@@ -67,7 +67,7 @@ HELD_CELLS = [
 ]
 
 
-@pytest.mark.parametrize("stage, at, changes, act, code", HELD_CELLS)
+@pytest.mark.parametrize(("stage", "at", "changes", "act", "code"), HELD_CELLS)
 def test_a_leased_task_gets_the_one_action_of_its_cell(stage, at, changes, act, code):
     action = only_action(leased(), at_stage(stage, **changes), Clock(at, float(NOW)))
     assert (action.act if action else None) is act
@@ -87,7 +87,7 @@ DECLINES = [
 ]
 
 
-@pytest.mark.parametrize("changes, code", DECLINES)
+@pytest.mark.parametrize(("changes", "code"), DECLINES)
 def test_a_task_that_cannot_be_served_is_declined_with_its_code(changes, code):
     facts = replace(FACTS, alone_secs=2.0)
     action = only_action(task(**changes), ready(facts=facts))

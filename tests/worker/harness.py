@@ -1,0 +1,196 @@
+"""A market on the real node with a requester, a content store and workers on the fake engine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chain import deployment as deployments
+from chain.devnet import Devnet, dev_account
+from chain.market import Market
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.store import ContentStore, input_key, output_key, params_key, receipt_key
+from protocol.batchfile import Message, OutputFile, Prompt, read_output, write_input
+from protocol.digest import sha256
+from protocol.lifecycle import TaskState
+from protocol.manifest import build_manifest, model_id
+from protocol.params import GenerationParams
+from protocol.receipt import ReceiptDocument
+from protocol.request import Request, task_id
+from tests.checkout import ROOT
+from worker import keystore
+from worker.config import Batches, Chain, Engine, Keys, Model, Operations, Price, Store, WorkerConfig
+from worker.template import render
+
+MODEL_DIR = ROOT / "models" / "quern-demo"
+MODEL_ID = model_id(build_manifest(MODEL_DIR))
+PASSWORD = "grind slowly"  # noqa: S105 guards a key of a test chain
+REQUESTER, OPERATOR = dev_account(1), dev_account(2)
+DEPOSIT_UNITS = 10**9
+PARAMS = GenerationParams(max_tokens=16)
+PATIENCE_SECS = 30.0
+
+
+@dataclass(slots=True)
+class MarketPlace:
+    """Everything a worker meets. `fund` gives the operator `DEPOSIT_UNITS` for bonds."""
+
+    devnet: Devnet
+    home: Path
+    rpc: Rpc = field(init=False)
+    market: Market = field(init=False)
+    store: ContentStore = field(init=False)
+    requester: Sender = field(init=False)
+    _salt: int = 0
+
+    def __post_init__(self) -> None:
+        self.rpc = Rpc(self.devnet.rpc_url)
+        self.market = Market(self.rpc, self.devnet.deployment)
+        self.store = ContentStore(str(self.home / "store"))
+        self.requester = Sender(self.rpc, REQUESTER)
+        deployments.save(self.devnet.deployment, self.home / "deployment.json")
+        keystore.create(self.home / "keystore.json", PASSWORD, bytes(OPERATOR.key), light=True)
+        self.store.put(params_key(PARAMS.digest()), PARAMS.encoded())
+        self.requester.send_and_wait(self.market.deposit(OPERATOR.address, DEPOSIT_UNITS))
+
+    def config(self, name: str = "worker", **engine: object) -> WorkerConfig:
+        """Of a worker with the fake engine and a database of its own."""
+        return WorkerConfig(
+            state_dir=self.home / name,
+            chain=Chain(deployment=self.home / "deployment.json", poll_ms=20),
+            store=Store(url=self.store.url),
+            keys=Keys(keystore=self.home / "keystore.json"),
+            models=(Model(path=MODEL_DIR),),
+            engine=Engine(**{"kind": "fake", "meta_model": Path("/tmp/meta-model.json"), **engine}),  # type: ignore[arg-type]
+            batches=Batches(),
+            price=Price(),
+            operations=Operations(),
+        )
+
+    def put_input(self, prompts: Sequence[Prompt]) -> bytes:
+        """Store an input; returns its digest."""
+        self._salt += 1
+        data = write_input(self._salt.to_bytes(32, "big"), prompts)
+        self.store.put(input_key(sha256(data)), data)
+        return sha256(data)
+
+    def request(self, prompts: Sequence[Prompt] | None = None, **changes: object) -> Request:
+        """A sound request for `prompts`, one short chat by default."""
+        prompts = chats(1) if prompts is None else prompts
+        digest = self.put_input(prompts) if "input_digest" not in changes else b""
+        self._salt += 1
+        fields: dict[str, object] = {
+            "requester": REQUESTER.address,
+            "salt": self._salt.to_bytes(32, "big"),
+            "model_id": MODEL_ID,
+            "input_digest": digest,
+            "params_digest": PARAMS.digest(),
+            "max_fee_units": 1_000_000,
+            "flat_percent": 10,
+            "tip_units": 200_000,
+            "max_output_tokens": sum(prompt.max_tokens or PARAMS.max_tokens for prompt in prompts),
+            "bond_units": 1,
+            "deadline": self.rpc.latest().timestamp + 3_600,
+            "lease_secs": 300,
+            "input_uri": "",
+        }
+        fields.update(changes)
+        fields["input_uri"] = fields["input_uri"] or input_key(fields["input_digest"])  # type: ignore[arg-type]
+        return Request(**fields)  # type: ignore[arg-type]
+
+    def submit(self, *requests: Request) -> list[bytes]:
+        """In one transaction; the ids."""
+        cost = sum(request.max_fee_units + request.tip_units for request in requests)
+        receipt = self.requester.send_and_wait(self.market.submit_many(requests, value_units=cost))
+        assert receipt.success
+        return [task_id(self.market.domain, request) for request in requests]
+
+    def states(self, ids: Sequence[bytes]) -> list[TaskState]:
+        return [task.state for task in self.market.tasks(ids)]
+
+    def await_states(self, ids: Sequence[bytes], state: TaskState, secs: float = PATIENCE_SECS) -> None:
+        """Until every task is in that state."""
+        eventually(lambda: set(self.states(ids)) == {state}, f"{state.name}", secs)
+
+    def output(self, one: bytes) -> OutputFile:
+        return read_output(self.store.get(output_key(one), 1 << 20))
+
+    def receipt(self, one: bytes) -> ReceiptDocument:
+        document = ReceiptDocument.decode(self.store.get(receipt_key(one), 1 << 20))
+        document.check()
+        return document
+
+    def operator_units(self) -> tuple[int, int]:
+        """Free and locked."""
+        account = self.market.account(OPERATOR.address)
+        return account.free_units, account.locked_units
+
+
+def chats(count: int, words: str = "What is", max_tokens: int | None = None) -> list[Prompt]:
+    """Short questions, each another."""
+    return [
+        Prompt(f"q{number}", messages=(Message("user", f"{words} {number} + {number}?"),), max_tokens=max_tokens)
+        for number in range(count)
+    ]
+
+
+def eventually(holds: Callable[[], bool], what: str, secs: float = PATIENCE_SECS) -> None:
+    """Look until it holds, or fail saying what did not."""
+    deadline = time.monotonic() + secs
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {secs:g} s: {what}"
+        time.sleep(0.05)
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from worker import config, keystore
+from worker.app import Worker, log_to
+settings = config.load(Path(sys.argv[1]))
+log_to(settings.state_dir / "worker.log", "INFO")
+sys.exit(Worker(settings, keystore.password_from_environment()).run())
+"""
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A worker in a process of its own, to be killed."""
+
+    config: WorkerConfig
+    child: "subprocess.Popen[bytes]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config.state_dir.mkdir(parents=True, exist_ok=True)
+        path = self.config.state_dir / "config.toml"
+        path.write_text(render(self.config), encoding="utf-8")
+        environment = {**os.environ, keystore.PASSWORD_VARIABLE: PASSWORD, "PYTHONPATH": str(ROOT)}
+        with (self.config.state_dir / "stderr").open("ab") as stderr:
+            self.child = subprocess.Popen(
+                [sys.executable, "-c", _RUN, str(path)], env=environment, stdin=subprocess.DEVNULL, stderr=stderr
+            )
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait()
+
+    def terminate(self) -> None:
+        self.child.send_signal(signal.SIGTERM)
+
+    def wait(self, secs: float = PATIENCE_SECS) -> int:
+        return self.child.wait(secs)
+
+    def stderr(self) -> str:
+        return (self.config.state_dir / "stderr").read_text()
+
+
+def live(config: WorkerConfig) -> dict[str, object]:
+    """For messages of failing tests."""
+    log = config.state_dir / "worker.log"
+    return json.loads(json.dumps({"log": log.read_text() if log.exists() else ""}))
