@@ -16,11 +16,9 @@ from metainf.errors import MetaModelMissing, NothingFeasible, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
 from metainf.features import Settings, pair_features, plan, task_features
+from metainf.learner import margin_of
 from metainf.model import SHIPPED, MetaModel, as_row
 from metainf.strategy import Strategy
-
-# Predictions nearer than this share are called equal, however sure the meta-model is.
-LEAST_MARGIN = 0.05
 
 FASTEST = "SELECT-001"
 KEPT_RUNNING = "SELECT-002"
@@ -41,7 +39,7 @@ class Selector:
 
     def __init__(self, meta_model: MetaModel) -> None:
         self.meta_model_digest = meta_model.digest()
-        self.margin = max(LEAST_MARGIN, float(np.expm1(meta_model.sigma_log)))
+        self.margin = margin_of(meta_model.sigma_log)
         self._start_secs = dict(meta_model.start_secs)
         self._feature_names = meta_model.feature_names
         self._predictor = meta_model.predictor()

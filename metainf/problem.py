@@ -1,0 +1,106 @@
+"""Choosing among alternatives as a learning problem: tasks, their alternatives, costs, features, and
+how to split them.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """n (task, alternative) pairs. `costs` are positive, NaN where the alternative failed.
+
+    `rows` are the n x d features, `log_targets` the n x k logarithms to learn, the last of them that of the
+    cost, `offset_log` what is known of log cost beforehand (zeros if nothing),
+    `groups` name the task's model, hardware or the like for splits, `default` is the alternative to keep to
+    when others are not clearly better, if there is such a one.
+    """
+
+    task_ids: tuple[str, ...]
+    alternatives: tuple[str, ...]
+    costs: Floats
+    log_targets: Floats
+    rows: npt.NDArray[np.float32]
+    offset_log: Floats
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default: str | None = None
+
+    @cached_property
+    def tasks(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Indices of the pairs of each task, by task id in order, their alternatives in order of name."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for index in sorted(
+            range(len(self.task_ids)), key=lambda i: (self.task_ids[i], self.alternatives[i])
+        ):
+            found[self.task_ids[index]].append(index)
+        return {task_id: np.array(indices) for task_id, indices in found.items()}
+
+    def take(self, chosen: Mask) -> "Problem":
+        """The pairs where `chosen` is true."""
+
+        def kept(values: Sequence[str]) -> tuple[str, ...]:
+            return tuple(value for value, keep in zip(values, chosen, strict=True) if keep)
+
+        return Problem(
+            kept(self.task_ids),
+            kept(self.alternatives),
+            self.costs[chosen],
+            self.log_targets[chosen],
+            self.rows[chosen],
+            self.offset_log[chosen],
+            {name: kept(values) for name, values in self.groups.items()},
+            self.default,
+        )
+
+    def task_folds(self, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+        """A fold number for each pair; all pairs of a task share one."""
+        places = np.random.default_rng(seed).permutation(len(self.tasks))
+        fold_of = {task: int(place) % count for task, place in zip(self.tasks, places, strict=True)}
+        return np.array([fold_of[task_id] for task_id in self.task_ids])
+
+    def contested(self) -> "Problem":
+        """Only the tasks with two or more alternatives that succeeded: in the others there is nothing
+        to choose.
+        """
+        chosen = np.zeros(len(self.task_ids), dtype=bool)
+        for indices in self.tasks.values():
+            if np.isfinite(self.costs[indices]).sum() >= 2:
+                chosen[indices] = True
+        return self.take(chosen)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a split: what to learn from and what to judge on."""
+
+    train: Problem
+    test: Problem
+
+
+RANDOM = "random"
+UNSEEN = "unseen "
+
+
+def splits(problem: Problem, folds: int = 5) -> dict[str, tuple[Fold, ...]]:
+    """Random by task; and, for each group with two or more members, leaving out one member at a time.
+
+    A group called `fold` is taken as given folds instead.
+    """
+    made = {RANDOM: _by_label(problem, tuple(map(str, problem.task_folds(folds))))}
+    for name, labels in sorted(problem.groups.items()):
+        if len(set(labels)) >= 2:
+            made["given folds" if name == "fold" else UNSEEN + name] = _by_label(problem, labels)
+    return made
+
+
+def _by_label(problem: Problem, labels: Sequence[str]) -> tuple[Fold, ...]:
+    values = np.array(labels)
+    return tuple(Fold(problem.take(values != v), problem.take(values == v)) for v in sorted(set(labels)))

@@ -1,0 +1,141 @@
+"""Training the meta-model from a table of measurements: the same table gives the same bytes."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from metainf.catalogue import DEFAULT_NAME
+from metainf.costs import Cost, costs
+from metainf.errors import TooFewMeasurements
+from metainf.features import Settings, features, plan
+from metainf.learner import (
+    FIXED_PARAMETERS,
+    FOLDS,
+    conformal_bound,
+    fit,
+    held_out_residuals,
+    spread_within_tasks,
+)
+from metainf.model import MetaModel, as_row
+from metainf.problem import Problem
+from metainf.table import OK, Measurement, file_sha256, read_table
+
+if TYPE_CHECKING:
+    from catboost import CatBoost
+
+LEAST_TASKS = 10
+
+_FAILURE_PARAMETERS = {"loss_function": "Logloss", "iterations": 100, "depth": 3, "learning_rate": 0.1}
+# CatBoost stamps these into the file; they are all that differs between two trainings on the same data.
+_STAMPS = ("model_guid", "train_finish_time")
+
+
+def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]]:
+    """Measured costs as a problem over total seconds, and the names of its features.
+
+    Targets are the log seconds of prefill, decode and total; what is known beforehand is the roofline.
+    """
+    names: tuple[str, ...] = ()
+    rows, rooflines, targets = [], [], []
+    for cost in measured:
+        named = features(cost.model, cost.hardware, cost.workload, cost.strategy)
+        names = tuple(named)
+        rows.append(as_row(named, names))
+        rooflines.append(
+            plan(cost.model, cost.hardware, cost.workload, Settings.of(cost.strategy)).total_secs
+        )
+        total = cost.total_secs
+        targets.append((cost.prefill_secs, cost.decode_secs, total) if total is not None else (np.nan,) * 3)
+    secs = np.array(targets, dtype=np.float64).reshape(-1, 3)
+    problem = Problem(
+        task_ids=tuple(cost.task_id for cost in measured),
+        alternatives=tuple(cost.strategy.name for cost in measured),
+        costs=secs[:, 2],
+        log_targets=np.log(secs),
+        rows=np.array(rows, dtype=np.float32),
+        offset_log=np.log(np.array(rooflines)),
+        groups={
+            "model": tuple(cost.model_name for cost in measured),
+            "hardware": tuple(cost.hardware.name for cost in measured),
+        },
+        default=DEFAULT_NAME,
+    )
+    return problem, names
+
+
+def train(table: Path) -> MetaModel:
+    """The meta-model of a table. Raises `TableUnreadable`, `TooFewMeasurements`."""
+    rows = read_table(table)
+    return train_rows(rows, file_sha256(table))
+
+
+def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
+    """The meta-model of measurements, whose table's digest it records."""
+    import catboost
+
+    measured = costs(rows)
+    tasks = {cost.task_id for cost in measured if cost.total_secs is not None}
+    if len(tasks) < LEAST_TASKS:
+        raise TooFewMeasurements("measured tasks", len(tasks))
+    problem, feature_names = measured_problem(measured)
+    failed = np.isnan(problem.costs)
+    residuals = held_out_residuals(problem)
+    good = [row for row in rows if row.outcome == OK]
+    return MetaModel(
+        feature_names=feature_names,
+        cost_bytes=_stored(fit(problem)),
+        failure_bytes=_failure_bytes(problem.rows, failed),
+        failure_rate=_rounded((int(failed.sum()) + 1) / (len(failed) + 2)),
+        sigma_log=_rounded(spread_within_tasks(problem, residuals)),
+        bound_log=_rounded(conformal_bound(residuals)),
+        start_secs=_start_secs(good),
+        provenance={
+            "table_sha256": table_sha256,
+            "runs": len(rows),
+            "tasks": len(tasks),
+            "strategies": sorted({row.strategy for row in good}),
+            "models": sorted({row.model_name for row in good}),
+            "hardware": sorted({row.hardware.name for row in good}),
+            "vllm_version": good[-1].engine_version,
+            "catboost_version": str(catboost.__version__),
+        },
+    )
+
+
+def _failure_bytes(rows: npt.NDArray[np.float32], failed: npt.NDArray[np.bool_]) -> bytes:
+    """A classifier of failures, or nothing where a table has too few of them to learn from."""
+    from catboost import CatBoost
+
+    if min(int(failed.sum()), int((~failed).sum())) < FOLDS:
+        return b""
+    model = CatBoost({**_FAILURE_PARAMETERS, **FIXED_PARAMETERS})
+    model.fit(rows, failed.astype(np.int64))
+    return _stored(model)
+
+
+def _start_secs(rows: Sequence[Measurement]) -> dict[str, float]:
+    """Median engine start per strategy, in half seconds: finer differences are noise."""
+    starts: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        starts[row.strategy].append(row.start_cpu_secs)
+    return {name: round(2 * median(secs)) / 2 for name, secs in sorted(starts.items())}
+
+
+def _stored(model: "CatBoost") -> bytes:
+    metadata = model.get_metadata()
+    for stamp in _STAMPS:
+        metadata[stamp] = ""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.cbm"
+        model.save_model(str(path))
+        return path.read_bytes()
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
