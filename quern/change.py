@@ -57,9 +57,10 @@ def tip(
     owner = connect.keystore().choose(wallet)
     snapshot = desk.read()
     found = snapshot.task(parse_task_id(task, tuple(snapshot.market.tasks)))
-    call = desk.tip_call(found, units, owner.address, snapshot.head)
+    calls = desk.tip_calls(found, units, owner.address, snapshot.head)
     account = connect.keystore().unlock(owner.name, password_for(owner.name, password_file))
-    desk.send(call, account)
+    for call in calls:
+        desk.send(call, account)
     note(f"Tip raised from {show_units(found.tip_units)}")
     if as_json:
         say_json({"task": to_hex(found.task_id), "tip_units": units})

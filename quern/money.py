@@ -19,20 +19,16 @@ app = typer.Typer(
 
 
 @app.callback()
-def root(ctx: typer.Context) -> None:
-    """Show, deposit and withdraw a wallet's money; alone it shows the only wallet's."""
-    if ctx.invoked_subcommand is None:
-        show()
-
-
-@app.command()
 def show(
+    ctx: typer.Context,
     wallet: options.Wallet = None,
     deployment: options.Deployment = None,
     rpc: options.Rpc = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what is free, what is locked, and in which tasks money waits."""
+    """Say what is free, what is locked, and in which tasks money waits; or move money."""
+    if ctx.invoked_subcommand is not None:
+        return
     owner = connect.keystore().choose(wallet)
     money = connect.desk(deployment, rpc).money(owner.address)
     if as_json:

@@ -158,8 +158,11 @@ class Desk:
             raise NotCancellable(task, standing)
         return self.market.cancel(task.task_id)
 
-    def tip_call(self, task: TaskView, tip_units: int, address: str, head: Block) -> Call:
-        """Raises NotYourTask, TipNotRaised, NotThatMuch."""
+    def tip_calls(self, task: TaskView, tip_units: int, address: str, head: Block) -> tuple[Call, ...]:
+        """The raise, after a deposit of what the free balance lacks for it.
+
+        Raises NotYourTask, TipNotRaised, NotThatMuch.
+        """
         self._require_own(task, address)
         now = clock(head)
         if derived_state(task, now) is not Standing.OPEN:
@@ -170,10 +173,11 @@ class Desk:
             raise TipNotRaised(
                 task, tip_units, "raising restarts the wait, so this would rank lower; raise more"
             )
-        free_units = self.market.account(address).free_units
-        if tip_units - task.tip_units > free_units:
-            raise NotThatMuch("free balance for the tip", tip_units - task.tip_units, free_units)
-        return self.market.raise_tip(task.task_id, tip_units)
+        raised = self.market.raise_tip(task.task_id, tip_units)
+        lacking_units = tip_units - task.tip_units - self.market.account(address).free_units
+        if lacking_units <= 0:
+            return (raised,)
+        return self.deposit_call(lacking_units, address, address), raised
 
     def deposit_call(self, units: int, address: str, beneficiary: str) -> Call:
         """Raises NotThatMuch if the wallet's ether does not cover amount and gas."""

@@ -21,7 +21,7 @@ RECENT_TASKS = 50
 # Gas of claiming, posting and settling one task, as workers assume it; offers leave room for a rising fee.
 GAS_PER_TASK = 45_000
 FLAT_MARGIN = 2
-DEFAULT_UNITS_PER_TOKEN = 10
+DEFAULT_UNITS_PER_TOKEN = 500
 # A worker that judges whether a task pays assumes that only so much of the output comes.
 LOW_OUTPUT_SHARE = 0.25
 UNKNOWN_TOKENS_PER_SEC = 10.0

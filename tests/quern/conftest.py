@@ -1,0 +1,187 @@
+"""The command line on a real node: a home folder, a funded wallet, a tiny announced model, and a worker by hand."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from chain import deployment as deployments
+from chain.call import Call
+from chain.devnet import Devnet, dev_account
+from chain.market import Market
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.store import ContentStore, output_key, receipt_key
+from protocol.batchfile import OutputEntry, OutputFile, write_output
+from protocol.digest import json_digest
+from protocol.receipt import Body, ReceiptDocument, table_digest
+from quern import cli as command_line
+from wallet.keystore import Keystore, Wallet
+from wallet.models import ModelList, add, announced_uri
+
+PASSWORD = "open sesame"
+ETHER_WEI = 10**18
+WINDOW_TOKENS = 32
+WORDS = ("<unk>", "what", "is", "2", "+", "4", "two", "plus", "four", "answer", "\x1b[2Jclear", "</s>")
+WORKER_KEY_INDEX = 5
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one command line ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        return json.loads(self.out)
+
+
+@dataclass
+class Desk:
+    """A requester's machine: `run` is `quern`, `home` its folder."""
+
+    home: Path
+    run: Callable[..., Ran]
+    rpc: Rpc
+    market: Market
+    model_dir: Path
+
+    @property
+    def store(self) -> ContentStore:
+        return ContentStore((self.home / "store").as_uri())
+
+    def footprint(self) -> tuple:
+        """All that a refused command must leave as it was: blocks mined, files there."""
+        files = sorted((str(path), path.stat().st_mtime_ns) for path in self.home.rglob("*"))
+        return self.rpc.block_number(), files
+
+    def submit(self, prompt: str = "what is 2 + 2", *options: str) -> str:
+        ran = self.run("submit", prompt, "--yes", "--json", *options)
+        assert ran.status == 0, ran.err
+        return str(ran.json()["task"])
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Ran]:
+    """Runs one command line in this process, with a home of its own."""
+    for name in ("QUERN_HOME", "QUERN_WALLET", "QUERN_RPC", "QUERN_STORE", "QUERN_DEPLOYMENT", "QUERN_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    password_file = tmp_path / "password"
+    password_file.write_text(PASSWORD + "\n")
+    monkeypatch.setenv("QUERN_HOME", str(home))
+    monkeypatch.setenv("QUERN_PASSWORD_FILE", str(password_file))
+
+    def ran(*arguments: str) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            command_line.main(list(arguments))
+        shown = capsys.readouterr()
+        return Ran(int(left.value.code or 0), shown.out, shown.err)
+
+    return ran
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    """A model of a dozen words: real tokenizer and template, weights that nobody loads."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    template = "{% for message in messages %}{{ message['content'] }} {% endfor %}answer"
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"chat_template": template, "eos_token": "</s>"})
+    )
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": WINDOW_TOKENS}))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def desk(run, devnet: Devnet, rpc: Rpc, market: Market, model_dir: Path, tmp_path: Path) -> Desk:
+    """Wallet `alice` with 10 ether; the tiny model registered and announced."""
+    home = tmp_path / "home"
+    deployments.save(devnet.deployment, home / "devnet" / "deployment.json")
+    made = Desk(home, run, rpc, market, model_dir)
+    alice = light_wallet(home, "alice")
+    bank = Sender(rpc, dev_account(0))
+    bank.send_and_wait(Call("fund", alice.address, b"", 10 * ETHER_WEI))
+    tiny = add(str(model_dir), None, ModelList(home / "models.json"), made.store)
+    bank.send_and_wait(market.announce(tiny.model_id, announced_uri(tiny.model_id, tiny.name)))
+    return made
+
+
+def light_wallet(home: Path, name: str) -> Wallet:
+    """A wallet whose password is quick to try."""
+    return Keystore(home / "wallets", scrypt_work=1 << 10).new(name, PASSWORD)
+
+
+def token_ids(text: str) -> tuple[int, ...]:
+    return tuple(WORDS.index(word) for word in text.split())
+
+
+def answer(custom_id: str, text: str) -> OutputEntry:
+    return OutputEntry(custom_id, text, token_ids(text), "stop", 5)
+
+
+class HandWorker:
+    """Claims, stores, posts and settles as a worker does, with answers given by the test."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.account = dev_account(WORKER_KEY_INDEX)
+        self._sender = Sender(desk.rpc, self.account)
+        self._send(desk.market.deposit(self.account.address, 10**9))
+
+    def claim(self, task: str) -> None:
+        self._send(self._desk.market.claim_many([bytes.fromhex(task[2:])]))
+
+    def post(self, task: str, *entries: OutputEntry) -> None:
+        """Stores output and receipt, then posts them alone in a batch."""
+        task_id, market = bytes.fromhex(task[2:]), self._desk.market
+        output = OutputFile(entries)
+        engine, selection = {"engine": "by hand"}, {"chosen": "none"}
+        body = Body(
+            task_id=task_id,
+            worker=self.account.address,
+            output_root=output.root(),
+            table_digest=table_digest(output.table()),
+            engine_digest=json_digest(engine),
+            strategy_digest=json_digest(selection),
+            prompt_tokens=output.prompt_tokens(),
+            started_at_ms=1,
+            finished_at_ms=2,
+        )
+        document = ReceiptDocument(
+            market.domain, body, output.output_tokens(), output.table(), engine, selection, {}
+        )
+        self._desk.store.put(output_key(task_id), write_output(entries))
+        self._desk.store.put(receipt_key(task_id), document.encoded())
+        self._send(market.post_batch([document.receipt()]))
+
+    def settle(self, task: str) -> None:
+        self._desk.rpc.call("evm_increaseTime", 10)
+        self._desk.rpc.call("evm_mine")
+        self._send(self._desk.market.settle_many([bytes.fromhex(task[2:])]))
+
+    def serve(self, task: str, *entries: OutputEntry) -> None:
+        self.claim(task)
+        self.post(task, *entries)
+
+    def _send(self, call: Call) -> None:
+        assert self._sender.send_and_wait(call).success
+
+
+@pytest.fixture
+def worker(desk: Desk) -> HandWorker:
+    return HandWorker(desk)
