@@ -3,8 +3,9 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def imports_of(source: str, file: str) -> Iterator[Import]:
     return walk(ast.parse(source, file), lazy=False)
 
 
+@cache
+def distributions_of_module() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def imports_of_room(room: str) -> list[Import]:
     files = sorted((ROOT / room).rglob("*.py"))
     return [
@@ -139,7 +145,7 @@ def test_the_rules_allow(file: str, source: str) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_library_a_room_imports_is_declared(room: str) -> None:
     declared = {canonicalize_name(req.name) for group in declared_requirements().values() for req in group}
-    owners = packages_distributions()
+    owners = distributions_of_module()
     undeclared = [
         str(found)
         for found in imports_of_room(room)
@@ -160,7 +166,7 @@ def test_a_light_room_loads_without_the_heavy_extras(room: str, tmp_path: Path) 
     requirements = declared_requirements()
     core = {canonicalize_name(req.name) for req in requirements[""]}
     heavy = {canonicalize_name(req.name) for extra in ("worker", "cpu") for req in requirements[extra]} - core
-    owners = packages_distributions()
+    owners = distributions_of_module()
     blocked = sorted(
         {"torch", "vllm"} | {m for m, names in owners.items() if heavy & {*map(canonicalize_name, names)}}
     )
