@@ -83,7 +83,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         ARBITER = p.arbiter;
     }
 
-    // ------------------------------------------------------------------------------------------------------------- money
+    // ------------------------------------------------------------------------------------------------- money
 
     /// @inheritdoc IInferenceMarket
     function deposit(address beneficiary) external payable nonReentrant {
@@ -102,7 +102,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         if (!taken) revert WithdrawalFailed(to, amountUnits * UNIT);
     }
 
-    // ------------------------------------------------------------------------------------------------------------ asking
+    // ------------------------------------------------------------------------------------------------ asking
 
     /// @inheritdoc IInferenceMarket
     function submit(Request calldata request) external payable nonReentrant returns (TaskId id) {
@@ -120,7 +120,12 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IInferenceMarket
-    function submitMany(Request[] calldata requests) external payable nonReentrant returns (uint256 submitted) {
+    function submitMany(Request[] calldata requests)
+        external
+        payable
+        nonReentrant
+        returns (uint256 submitted)
+    {
         _credit(msg.sender, msg.value);
 
         uint32 time = block.timestamp.toUint32();
@@ -179,7 +184,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         _refund(id, task, word, RefundReason.Cancelled);
     }
 
-    // ----------------------------------------------------------------------------------------------------------- working
+    // ----------------------------------------------------------------------------------------------- working
 
     /// @inheritdoc IInferenceMarket
     function claimMany(TaskId[] calldata ids) external nonReentrant returns (uint256 claimed) {
@@ -258,7 +263,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------ ending
+    // ------------------------------------------------------------------------------------------------ ending
 
     /// @inheritdoc IInferenceMarket
     function settleMany(TaskId[] calldata ids) external nonReentrant returns (uint256 settled) {
@@ -282,8 +287,9 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
             if (escrow.requester() != payer.holder) _turn(payer, escrow.requester());
 
             uint256 bond = _bond(word);
-            uint256 charge =
-                Ledger.charge(escrow.maxFee(), word.flatPercent(), word.outputTokens(), word.maxOutputTokens());
+            uint256 charge = Ledger.charge(
+                escrow.maxFee(), word.flatPercent(), word.outputTokens(), word.maxOutputTokens()
+            );
             unchecked {
                 // Each term has at most 80 bits, and no call has 2**16 items.
                 uint256 paid = charge + escrow.tip();
@@ -294,6 +300,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
                 task.word = word.end(State.Settled);
                 ++settled;
 
+                // forge-lint: disable-next-line(unsafe-typecast)
                 emit TaskSettled(id, payee.holder, uint96(paid), uint96(refunded));
             }
         }
@@ -312,7 +319,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         _refund(id, task, word, RefundReason.Expired);
     }
 
-    // ------------------------------------------------------------------------------------------------------------- tasks
+    // ------------------------------------------------------------------------------------------------- tasks
 
     /// @dev Why `request`, packed, cannot open a task; the balance is the caller's to check.
     function _submitRefusal(TaskId id, Request calldata request, TaskWord word, EscrowWord escrow)
@@ -323,7 +330,9 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         if (escrow.requester() != msg.sender) return SkipReason.NotRequester;
         if (request.replicas != 1) return SkipReason.ReplicasNotYet;
         refusal = word.submitRefusal(MIN_LEASE, MAX_LIFE, block.timestamp);
-        if (refusal == SkipReason.None && _tasks[id].word.state() != State.None) return SkipReason.WrongState;
+        if (refusal == SkipReason.None && _tasks[id].word.state() != State.None) {
+            return SkipReason.WrongState;
+        }
     }
 
     /// @dev Says the same as an error with its values.
@@ -337,11 +346,15 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         if (refusal == SkipReason.DeadlineTooSoon) {
             revert DeadlineTooSoon(request.deadline, block.timestamp + request.leaseSecs);
         }
-        if (refusal == SkipReason.DeadlineTooFar) revert DeadlineTooFar(request.deadline, block.timestamp + MAX_LIFE);
+        if (refusal == SkipReason.DeadlineTooFar) {
+            revert DeadlineTooFar(request.deadline, block.timestamp + MAX_LIFE);
+        }
         revert WrongState(id, _tasks[id].word.state());
     }
 
-    function _open(TaskId id, Request calldata request, TaskWord word, EscrowWord escrow, uint32 time) private {
+    function _open(TaskId id, Request calldata request, TaskWord word, EscrowWord escrow, uint32 time)
+        private
+    {
         StoredTask storage task = _tasks[id];
         task.word = word;
         task.escrow = escrow;
@@ -374,7 +387,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         }
     }
 
-    // ---------------------------------------------------------------------------------------------------------- accounts
+    // ---------------------------------------------------------------------------------------------- accounts
 
     function _credit(address holder, uint256 amountWei) private {
         if (amountWei == 0) return;
@@ -389,7 +402,8 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         Account storage own = _accounts[holder];
         uint256 free = own.free;
         if (amount > free) revert InsufficientFree(holder, free, amount);
-        own.free = uint96(free - amount);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        own.free = uint96(free - amount); // less than `free`, which has 96 bits
     }
 
     /// @dev Moves the caller's bonds from free to locked and notes the caller's number.
@@ -424,7 +438,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
         if (tab.holder != address(0)) _unlock(tab.holder, tab.unlocked, tab.credit);
     }
 
-    // ------------------------------------------------------------------------------------------------------------- views
+    // ------------------------------------------------------------------------------------------------- views
 
     /// @inheritdoc IInferenceMarket
     function taskOf(TaskId id) external view returns (Task memory) {

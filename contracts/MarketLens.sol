@@ -21,7 +21,9 @@ contract MarketLens is IMarketLens {
         if (task.state == State.Disputed) return Standing.Disputed;
         if (task.state == State.Settled) return Standing.Settled;
         if (task.state == State.Refunded) return Standing.Refunded;
-        if (task.state == State.Posted) return block.timestamp > task.until ? Standing.Settleable : Standing.Posted;
+        if (task.state == State.Posted) {
+            return block.timestamp > task.until ? Standing.Settleable : Standing.Posted;
+        }
         if (block.timestamp > task.deadline) return Standing.Expired;
         if (task.state == State.Open) return Standing.Open;
         return block.timestamp > task.until ? Standing.Lapsed : Standing.Leased;
@@ -35,7 +37,11 @@ contract MarketLens is IMarketLens {
     }
 
     /// @inheritdoc IMarketLens
-    function queue(TaskId[] calldata ids) external view returns (TaskId[] memory ranked, uint256[] memory priorities) {
+    function queue(TaskId[] calldata ids)
+        external
+        view
+        returns (TaskId[] memory ranked, uint256[] memory priorities)
+    {
         uint256 unit = market.UNIT();
         uint256 ageRate = market.parameters().ageRate;
         ranked = new TaskId[](ids.length);
@@ -56,7 +62,9 @@ contract MarketLens is IMarketLens {
     function escrowOf(TaskId[] calldata ids) external view returns (uint256 held) {
         for (uint256 i = 0; i < ids.length; ++i) {
             Task memory task = market.taskOf(ids[i]);
-            if (task.state == State.None || task.state == State.Settled || task.state == State.Refunded) continue;
+            if (task.state == State.None || task.state == State.Settled || task.state == State.Refunded) {
+                continue;
+            }
             held += uint256(task.maxFee) * task.replicas + task.tip;
         }
     }
@@ -88,7 +96,11 @@ contract MarketLens is IMarketLens {
         (ranked[place], priorities[place]) = (id, priority);
     }
 
-    function _before(uint256 priority, TaskId id, uint256 otherPriority, TaskId otherId) private pure returns (bool) {
+    function _before(uint256 priority, TaskId id, uint256 otherPriority, TaskId otherId)
+        private
+        pure
+        returns (bool)
+    {
         if (priority != otherPriority) return priority > otherPriority;
         return TaskId.unwrap(id) < TaskId.unwrap(otherId);
     }

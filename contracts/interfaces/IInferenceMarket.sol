@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @notice The EIP-712 digest of a `Request` under the market's domain. Known before the request is sent; used once, for ever.
+/// @notice The EIP-712 digest of a `Request` under the market's domain. Known before the request is sent;
+/// used once, for ever.
 type TaskId is bytes32;
 
-/// @notice Where a task stands in storage. What time alone has changed since is derived by `MarketLens.standingOf`.
+/// @notice Where a task stands in storage. What time alone has changed since is derived by
+/// `MarketLens.standingOf`.
 /// @dev `Disputed` is written by no call of this version: it keeps the numbers of the later states fixed.
 enum State {
     None,
@@ -94,7 +96,8 @@ struct Request {
     string inputURI;
 }
 
-/// @notice One finished task of a batch. The receipt is this and the preimage of `body`, which is in the worker's store.
+/// @notice One finished task of a batch. The receipt is this and the preimage of `body`, which is in the
+/// worker's store.
 struct Receipt {
     TaskId id;
     /// @dev EIP-712 digest of the `Body`.
@@ -184,8 +187,9 @@ struct Parameters {
 }
 
 /// @title A market for LLM inference
-/// @notice Requesters escrow the price of a task, workers lease it against a bond, post a commitment to the result, and are
-/// paid by output token once the challenge window is over. One instance holds one currency: ether.
+/// @notice Requesters escrow the price of a task, workers lease it against a bond, post a commitment to the
+/// result, and are paid by output token once the challenge window is over. One instance holds one currency:
+/// ether.
 ///
 /// Assumed of the outside:
 /// - a block's timestamp does not go back, and a block producer bends it by seconds at most;
@@ -200,14 +204,18 @@ struct Parameters {
 /// - whom a call pays is read from storage, never from its caller;
 /// - `...Many` and `postBatch` skip an item they cannot take, say so by `TaskSkipped`, and go on.
 interface IInferenceMarket {
-    // ------------------------------------------------------------------------------------------------------------ events
+    // ------------------------------------------------------------------------------------------------ events
 
     event Deposited(address indexed account, uint96 amount);
     event Withdrawn(address indexed account, address indexed to, uint96 amount);
 
     /// @notice A task is open. Carries all that a worker or an auditor needs to find it.
     event TaskSubmitted(
-        TaskId indexed id, address indexed requester, bytes32 indexed modelId, Request request, uint32 pricedAt
+        TaskId indexed id,
+        address indexed requester,
+        bytes32 indexed modelId,
+        Request request,
+        uint32 pricedAt
     );
     event PriorityRaised(TaskId indexed id, uint48 tip, uint32 maxOutputTokens, uint32 pricedAt);
 
@@ -218,7 +226,8 @@ interface IInferenceMarket {
     event LeaseLapsed(TaskId indexed id, address indexed worker, uint96 burned);
     event LeaseReleased(TaskId indexed id, address indexed worker, uint96 burned);
 
-    /// @notice Comes before the `ResultPosted` of its `count` items, which are in the order of the tree's leaves.
+    /// @notice Comes before the `ResultPosted` of its `count` items, which are in the order of the tree's
+    /// leaves.
     event BatchPosted(bytes32 indexed root, address indexed worker, uint32 count);
     event ResultPosted(
         TaskId indexed id, bytes32 indexed root, bytes32 body, uint32 outputTokens, uint32 windowEnd
@@ -230,7 +239,7 @@ interface IInferenceMarket {
     /// @notice An item was left out; `state` is the task's state at that moment.
     event TaskSkipped(TaskId indexed id, State state, SkipReason reason);
 
-    // ------------------------------------------------------------------------------------------------------------ errors
+    // ------------------------------------------------------------------------------------------------ errors
 
     /// @notice The call is not for a task in this state.
     error WrongState(TaskId id, State state);
@@ -261,7 +270,7 @@ interface IInferenceMarket {
     /// @notice A parameter of the constructor makes no market.
     error BadParameter(string name, uint256 value);
 
-    // ------------------------------------------------------------------------------------------------------------- money
+    // ------------------------------------------------------------------------------------------------- money
 
     /// @notice Credits `msg.value` to the free balance of `beneficiary`.
     function deposit(address beneficiary) external payable;
@@ -269,10 +278,10 @@ interface IInferenceMarket {
     /// @notice Sends `amountUnits` UNITs of the caller's free balance to `to`. The only way money leaves.
     function withdraw(uint256 amountUnits, address to) external;
 
-    // ------------------------------------------------------------------------------------------------------------ asking
+    // ------------------------------------------------------------------------------------------------ asking
 
-    /// @notice Opens the caller's task and escrows `maxFee * replicas + tip` from the caller's free balance, to which
-    /// `msg.value` is credited first.
+    /// @notice Opens the caller's task and escrows `maxFee * replicas + tip` from the caller's free balance,
+    /// to which `msg.value` is credited first.
     /// @return id the digest of `request`; it never opens again.
     function submit(Request calldata request) external payable returns (TaskId id);
 
@@ -286,33 +295,37 @@ interface IInferenceMarket {
     /// @notice Takes back the caller's task while nobody holds it: it is Open, or its lease has lapsed.
     function cancel(TaskId id) external;
 
-    // ----------------------------------------------------------------------------------------------------------- working
+    // ----------------------------------------------------------------------------------------------- working
 
-    /// @notice Leases the tasks to the caller, each against its bond, moved from free to locked. Evicts a lapsed lease
-    /// (also the caller's own): its bond is burned. Skips a task unless a whole lease ends by its deadline.
+    /// @notice Leases the tasks to the caller, each against its bond, moved from free to locked. Evicts a
+    /// lapsed lease (also the caller's own): its bond is burned. Skips a task unless a whole lease ends by
+    /// its deadline.
     /// @return claimed how many were leased.
     function claimMany(TaskId[] calldata ids) external returns (uint256 claimed);
 
-    /// @notice Gives the caller's running lease back. Burns the part of the bond that the lease has used up, 5 % at least.
+    /// @notice Gives the caller's running lease back. Burns the part of the bond that the lease has used up,
+    /// 5 % at least.
     function release(TaskId id) external;
 
-    /// @notice Posts results of tasks leased to the caller, also after the lease's end, as long as nobody consumed the lapse
-    /// and the deadline has not passed. The root is computed here, over the items taken, in order.
-    /// @dev Leaf `keccak256(keccak256(abi.encode(id, outputTokens, body)))`, pairs sorted, an odd node carried up.
+    /// @notice Posts results of tasks leased to the caller, also after the lease's end, as long as nobody
+    /// consumed the lapse and the deadline has not passed. The root is computed here, over the items taken,
+    /// in order.
+    /// @dev Leaf `keccak256(keccak256(abi.encode(id, outputTokens, body)))`, pairs sorted, an odd node
+    /// carried up.
     /// @return root zero if every item was skipped.
     function postBatch(Receipt[] calldata receipts) external returns (bytes32 root);
 
-    // ------------------------------------------------------------------------------------------------------------ ending
+    // ------------------------------------------------------------------------------------------------ ending
 
-    /// @notice Pays the workers of posted tasks whose window is over, returns their bonds and what the requesters have left.
-    /// For anyone to call.
+    /// @notice Pays the workers of posted tasks whose window is over, returns their bonds and what the
+    /// requesters have left. For anyone to call.
     /// @return settled how many were settled.
     function settleMany(TaskId[] calldata ids) external returns (uint256 settled);
 
     /// @notice Refunds a task that was not posted by its deadline. For anyone to call.
     function expire(TaskId id) external;
 
-    // ------------------------------------------------------------------------------------------------------------- views
+    // ------------------------------------------------------------------------------------------------- views
 
     function taskOf(TaskId id) external view returns (Task memory);
     function account(address holder) external view returns (Account memory);

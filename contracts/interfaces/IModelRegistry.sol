@@ -2,8 +2,9 @@
 pragma solidity ^0.8.28;
 
 /// @title Where models and output stores are announced
-/// @notice Events only. A model's id is the digest of its manifest and proves itself, so whoever announces first gains nothing;
-/// a model nobody has announced is unknown. The store of a worker's outputs is the last one that very worker announced.
+/// @notice Events only. A model's id is the digest of its manifest and proves itself, so whoever announces
+/// first gains nothing; a model nobody has announced is unknown. The store of a worker's outputs is the last
+/// one that very worker announced.
 interface IModelRegistry {
     event ModelAnnounced(bytes32 indexed modelId, address indexed announcer, string uri);
     event StoreAnnounced(address indexed worker, string uri);

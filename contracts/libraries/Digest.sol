@@ -23,8 +23,9 @@ library Digest {
     uint256 private constant REQUEST_FIXED_FIELDS = 14;
 
     /// @notice The id of a task: the EIP-712 digest of its request.
-    /// @dev In calldata the fields before `inputURI` are what EIP-712 hashes, a word each, so they are copied as they are.
-    /// A field with bits beyond its type would be hashed with them; the market refuses it when it reads the field.
+    /// @dev In calldata the fields before `inputURI` are what EIP-712 hashes, a word each, so they are copied
+    /// as they are. A field with bits beyond its type would be hashed with them; the market refuses it when
+    /// it reads the field.
     function taskId(bytes32 domain, Request calldata request) internal pure returns (TaskId) {
         bytes32 typeHash = REQUEST_TYPE;
         bytes32 uriHash = keccak256(bytes(request.inputURI));
@@ -48,7 +49,9 @@ library Digest {
     /// @notice The leaf of a receipt in its batch. Hashed twice, so that no leaf can pass for a node.
     function leaf(Receipt calldata receipt) internal pure returns (bytes32) {
         return EfficientHashLib.hash(
-            EfficientHashLib.hash(TaskId.unwrap(receipt.id), bytes32(uint256(receipt.outputTokens)), receipt.body)
+            EfficientHashLib.hash(
+                TaskId.unwrap(receipt.id), bytes32(uint256(receipt.outputTokens)), receipt.body
+            )
         );
     }
 

@@ -3,7 +3,8 @@ pragma solidity ^0.8.28;
 
 import {Request} from "../interfaces/IInferenceMarket.sol";
 
-/// @dev The slot of a task that only submit, settle and refunds touch. Low bits first: requester 160 | maxFee 48 | tip 48.
+/// @dev The slot of a task that only submit, settle and refunds touch. Low bits first: requester 160 | maxFee
+/// 48 | tip 48.
 type EscrowWord is uint256;
 
 using Ledger for EscrowWord global;
@@ -13,7 +14,7 @@ using Ledger for EscrowWord global;
 library Ledger {
     uint256 internal constant RELEASE_FLOOR_PERCENT = 5;
 
-    // ------------------------------------------------------------------------------------------------------------ fields
+    // ------------------------------------------------------------------------------------------------ fields
 
     function pack(Request calldata request) internal pure returns (EscrowWord) {
         return EscrowWord.wrap(
@@ -37,7 +38,7 @@ library Ledger {
         return EscrowWord.wrap(EscrowWord.unwrap(word) << 48 >> 48 | uint256(newTip) << 208);
     }
 
-    // ----------------------------------------------------------------------------------------------------------- amounts
+    // ----------------------------------------------------------------------------------------------- amounts
 
     /// @notice What a task locks of its requester's balance.
     function amount(EscrowWord word, uint256 replicas) internal pure returns (uint256) {
@@ -47,7 +48,8 @@ library Ledger {
     }
 
     /// @notice What one replica earns, without the tip. The flat part pays for the prefill.
-    /// @dev `fee` has 48 bits, the others have 32 or fewer; `flatPercent` is at most 100 and `maxOutputTokens` not zero.
+    /// @dev `fee` has 48 bits, the others have 32 or fewer; `flatPercent` is at most 100 and
+    /// `maxOutputTokens` not zero.
     function charge(uint256 fee, uint256 flatPercent, uint256 outputTokens, uint256 maxOutputTokens)
         internal
         pure
@@ -59,7 +61,8 @@ library Ledger {
         }
     }
 
-    /// @notice What giving a lease back costs: the share of its time used up, 5 % at least, for a claim to sit on is not free.
+    /// @notice What giving a lease back costs: the share of its time used up, 5 % at least, for a claim to
+    /// sit on is not free.
     function releaseBurn(uint256 bond, uint256 heldSecs, uint256 leaseSecs) internal pure returns (uint256) {
         uint256 floor = bond * RELEASE_FLOOR_PERCENT / 100;
         uint256 used = bond * heldSecs / leaseSecs;

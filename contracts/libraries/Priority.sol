@@ -5,8 +5,8 @@ pragma solidity ^0.8.28;
 library Priority {
     uint256 internal constant TOKENS_PER_PRICE = 1e6;
 
-    /// @notice Wei per million output tokens: what the tip pays per replica and token, and `ageRate` for each second since
-    /// the tip was set.
+    /// @notice Wei per million output tokens: what the tip pays per replica and token, and `ageRate` for each
+    /// second since the tip was set.
     function priority(
         uint256 tipWei,
         uint256 replicas,

@@ -12,8 +12,8 @@ import {Request, SkipReason, State} from "../interfaces/IInferenceMarket.sol";
 ///     bits      152           160        192               224
 ///     field     flatPercent   pricedAt   maxOutputTokens   outputTokens
 ///     width     8             32         32                32
-///
-/// `flags` holds `replicas / 2` in its two low bits. `seats` counts the seats taken of a task with several replicas.
+///  `flags` holds `replicas / 2` in its two low bits. `seats` counts the seats taken of a task with several
+/// replicas.
 type TaskWord is uint256;
 
 using Transition for TaskWord global;
@@ -26,7 +26,7 @@ library Transition {
     uint256 private constant UNTIL = 0xffffffff << 48;
     uint256 private constant PRICED_AT = 0xffffffff << 160;
 
-    // ------------------------------------------------------------------------------------------------------------ fields
+    // ------------------------------------------------------------------------------------------------ fields
 
     /// @dev Unchecked, for only this library's moves write the bits.
     function state(TaskWord word) internal pure returns (State current) {
@@ -75,7 +75,7 @@ library Transition {
         return uint32(TaskWord.unwrap(word) >> 224);
     }
 
-    // ------------------------------------------------------------------------------------------------------------- rules
+    // ------------------------------------------------------------------------------------------------- rules
 
     /// @notice Of a word made by `open`: why the market does not take it.
     function submitRefusal(TaskWord word, uint256 minLease, uint256 maxLife, uint256 time)
@@ -101,7 +101,11 @@ library Transition {
         return time + word.leaseSecs() <= word.deadline() ? SkipReason.None : SkipReason.DeadlineTooSoon;
     }
 
-    function postRefusal(TaskWord word, uint32 poster, uint32 tokens, uint256 time) internal pure returns (SkipReason) {
+    function postRefusal(TaskWord word, uint32 poster, uint32 tokens, uint256 time)
+        internal
+        pure
+        returns (SkipReason)
+    {
         if (word.state() != State.Leased) return SkipReason.WrongState;
         if (word.worker() != poster) return SkipReason.NotWorker;
         if (time > word.deadline()) return SkipReason.DeadlinePassed;
@@ -113,13 +117,14 @@ library Transition {
         return time > word.until() ? SkipReason.None : SkipReason.WindowOpen;
     }
 
-    // ------------------------------------------------------------------------------------------------------------- moves
+    // ------------------------------------------------------------------------------------------------- moves
 
     function open(Request calldata request, uint32 time) internal pure returns (TaskWord) {
         return TaskWord.wrap(
             uint256(State.Open) | uint256(request.replicas / 2) << 4 | uint256(request.deadline) << 80
                 | uint256(request.leaseSecs) << 112 | uint256(request.bondUnits) << 136
-                | uint256(request.flatPercent) << 152 | uint256(time) << 160 | uint256(request.maxOutputTokens) << 192
+                | uint256(request.flatPercent) << 152 | uint256(time) << 160
+                | uint256(request.maxOutputTokens) << 192
         );
     }
 

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceMarket, RefundReason, Request, State, TaskId} from "../contracts/interfaces/IInferenceMarket.sol";
+import {
+    IInferenceMarket,
+    RefundReason,
+    Request,
+    State,
+    TaskId
+} from "../contracts/interfaces/IInferenceMarket.sol";
 import {MarketTest} from "./utils/MarketTest.sol";
 import {vm} from "./utils/Vm.sol";
 

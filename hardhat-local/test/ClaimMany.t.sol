@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceMarket, Request, SkipReason, State, Task, TaskId} from "../contracts/interfaces/IInferenceMarket.sol";
+import {
+    IInferenceMarket,
+    Request,
+    SkipReason,
+    State,
+    Task,
+    TaskId
+} from "../contracts/interfaces/IInferenceMarket.sol";
 import {MarketTest} from "./utils/MarketTest.sol";
 import {vm} from "./utils/Vm.sol";
 

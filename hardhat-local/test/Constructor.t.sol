@@ -22,7 +22,9 @@ interface IEip712Domain {
 
 contract ConstructorTest is MarketTest {
     function test_constructor_keepsTheParameters() public view {
-        vm.assertEq(keccak256(abi.encode(market.parameters())), keccak256(abi.encode(parameters())), "parameters");
+        vm.assertEq(
+            keccak256(abi.encode(market.parameters())), keccak256(abi.encode(parameters())), "parameters"
+        );
         vm.assertEq(market.UNIT(), 1 gwei, "unit");
     }
 
@@ -31,7 +33,9 @@ contract ConstructorTest is MarketTest {
             IEip712Domain(address(market)).eip712Domain();
         bytes32 separator = keccak256(
             abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
                 keccak256("Quern InferenceMarket"),
                 keccak256("1"),
                 block.chainid,
@@ -74,7 +78,8 @@ contract ConstructorTest is MarketTest {
         try this.deployed(p) {
             vm.assertTrue(false, "made a market");
         } catch (bytes memory refusal) {
-            bytes memory expected = abi.encodeWithSelector(IInferenceMarket.BadParameter.selector, name, value);
+            bytes memory expected =
+                abi.encodeWithSelector(IInferenceMarket.BadParameter.selector, name, value);
             vm.assertEq(keccak256(refusal), keccak256(expected), name);
         }
     }

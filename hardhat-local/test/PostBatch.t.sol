@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceMarket, Receipt, SkipReason, State, Task, TaskId} from "../contracts/interfaces/IInferenceMarket.sol";
+import {
+    IInferenceMarket,
+    Receipt,
+    SkipReason,
+    State,
+    Task,
+    TaskId
+} from "../contracts/interfaces/IInferenceMarket.sol";
 import {MarketTest} from "./utils/MarketTest.sol";
 import {Vm, vm} from "./utils/Vm.sol";
 

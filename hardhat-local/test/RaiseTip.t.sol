@@ -51,7 +51,9 @@ contract RaiseTipTest is MarketTest {
         TaskId id = open();
         uint256 free = FUNDS - 1_030_000;
         uint48 tip = uint48(30_000 + free + 1);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, REQUESTER, free, free + 1));
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, REQUESTER, free, free + 1)
+        );
         vm.prank(REQUESTER);
         market.raiseTip(id, tip);
         vm.prank(REQUESTER);

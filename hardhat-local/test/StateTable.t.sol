@@ -12,7 +12,8 @@ import {
 import {MarketTest} from "./utils/MarketTest.sol";
 import {Vm, vm} from "./utils/Vm.sol";
 
-/// @notice Every call in every situation a task can be in: the allowed move, or the exact refusal and nothing changed.
+/// @notice Every call in every situation a task can be in: the allowed move, or the exact refusal and nothing
+/// changed.
 /// @dev A situation is a state together with what time has done to it.
 contract StateTableTest is MarketTest {
     enum Situation {
@@ -36,7 +37,7 @@ contract StateTableTest is MarketTest {
     Request private _request;
     TaskId private _id;
 
-    // ------------------------------------------------------------------------------------------------------ single calls
+    // ------------------------------------------------------------------------------------------ single calls
 
     function test_submit_inEverySituation() public {
         for (uint256 i = 0; i < SITUATIONS; ++i) {
@@ -75,7 +76,11 @@ contract StateTableTest is MarketTest {
             bytes memory call = abi.encodeCall(IInferenceMarket.cancel, (_id));
             if (situation == Situation.LeaseRunning) {
                 uint32 until = market.taskOf(_id).until;
-                _refused(REQUESTER, call, abi.encodeWithSelector(IInferenceMarket.LeaseRunning.selector, _id, until));
+                _refused(
+                    REQUESTER,
+                    call,
+                    abi.encodeWithSelector(IInferenceMarket.LeaseRunning.selector, _id, until)
+                );
             } else if (state == State.Open || state == State.Leased) {
                 _moves(REQUESTER, call, State.Refunded);
                 assertAccount(WORKER, state == State.Leased ? FUNDS - 2 * BOND_UNIT : FUNDS, 0);
@@ -93,7 +98,9 @@ contract StateTableTest is MarketTest {
                 _moves(WORKER, call, State.Open);
             } else if (state == State.Leased) {
                 uint32 until = market.taskOf(_id).until;
-                _refused(WORKER, call, abi.encodeWithSelector(IInferenceMarket.LeaseEnded.selector, _id, until));
+                _refused(
+                    WORKER, call, abi.encodeWithSelector(IInferenceMarket.LeaseEnded.selector, _id, until)
+                );
             } else {
                 _refused(WORKER, call, wrongState(_id, state));
             }
@@ -110,7 +117,9 @@ contract StateTableTest is MarketTest {
                 _refused(
                     STRANGER,
                     call,
-                    abi.encodeWithSelector(IInferenceMarket.DeadlineNotPassed.selector, _id, _request.deadline)
+                    abi.encodeWithSelector(
+                        IInferenceMarket.DeadlineNotPassed.selector, _id, _request.deadline
+                    )
                 );
             } else {
                 _refused(STRANGER, call, wrongState(_id, state));
@@ -118,7 +127,7 @@ contract StateTableTest is MarketTest {
         }
     }
 
-    // -------------------------------------------------------------------------------------------------------- many calls
+    // -------------------------------------------------------------------------------------------- many calls
 
     function test_submitMany_inEverySituation() public {
         for (uint256 i = 0; i < SITUATIONS; ++i) {
@@ -150,7 +159,8 @@ contract StateTableTest is MarketTest {
     function test_postBatch_inEverySituation() public {
         for (uint256 i = 0; i < SITUATIONS; ++i) {
             (Situation situation, State state) = _reach(i);
-            bytes memory call = abi.encodeCall(IInferenceMarket.postBatch, (one(Receipt(_id, keccak256("body"), 10))));
+            bytes memory call =
+                abi.encodeCall(IInferenceMarket.postBatch, (one(Receipt(_id, keccak256("body"), 10))));
             if (situation == Situation.LeaseAfterDeadline) {
                 _skipped(WORKER, call, state, SkipReason.DeadlinePassed);
             } else if (state == State.Leased) {
@@ -171,7 +181,7 @@ contract StateTableTest is MarketTest {
         }
     }
 
-    // --------------------------------------------------------------------------------------------------------- situations
+    // -------------------------------------------------------------------------------------------- situations
 
     /// @dev A market of its own with one task in that situation.
     function _reach(uint256 number) private returns (Situation situation, State state) {
@@ -216,7 +226,7 @@ contract StateTableTest is MarketTest {
         return block.timestamp + _request.leaseSecs > _request.deadline;
     }
 
-    // ------------------------------------------------------------------------------------------------------------- checks
+    // ------------------------------------------------------------------------------------------------ checks
 
     function _moves(address caller, bytes memory call, State next) private {
         (bool taken,) = _call(caller, call);

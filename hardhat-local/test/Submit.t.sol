@@ -67,7 +67,8 @@ contract SubmitTest is MarketTest {
         vm.prank(REQUESTER);
         market.withdraw(FUNDS - price + 1, REQUESTER);
         _refused(
-            request, abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, REQUESTER, price - 1, price)
+            request,
+            abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, REQUESTER, price - 1, price)
         );
     }
 
@@ -114,7 +115,9 @@ contract SubmitTest is MarketTest {
         _refused(
             request,
             abi.encodeWithSelector(
-                IInferenceMarket.DeadlineTooSoon.selector, request.deadline, block.timestamp + request.leaseSecs
+                IInferenceMarket.DeadlineTooSoon.selector,
+                request.deadline,
+                block.timestamp + request.leaseSecs
             )
         );
         request.deadline += 1;
@@ -126,7 +129,9 @@ contract SubmitTest is MarketTest {
         request.deadline = uint32(block.timestamp + 1 days + 1);
         _refused(
             request,
-            abi.encodeWithSelector(IInferenceMarket.DeadlineTooFar.selector, request.deadline, block.timestamp + 1 days)
+            abi.encodeWithSelector(
+                IInferenceMarket.DeadlineTooFar.selector, request.deadline, block.timestamp + 1 days
+            )
         );
         request.deadline -= 1;
         assertState(submit(request), State.Open);
@@ -144,7 +149,8 @@ contract SubmitTest is MarketTest {
         assertAccount(WORKER, FUNDS, 0);
     }
 
-    /// @dev The digest takes the fields as they stand in calldata, so a field must not have bits beyond its type.
+    /// @dev The digest takes the fields as they stand in calldata, so a field must not have bits beyond its
+    /// type.
     function test_submit_fieldWithBitsBeyondItsTypeIsRefused() public {
         bytes memory data = abi.encodeCall(IInferenceMarket.submit, (someRequest()));
         uint8[9] memory narrow = [0, 6, 7, 8, 9, 10, 11, 12, 13];

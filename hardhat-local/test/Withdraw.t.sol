@@ -54,7 +54,9 @@ contract WithdrawTest is MarketTest {
     function test_withdraw_ofMoreThanIsFreeIsRefused() public {
         leased();
         uint256 free = FUNDS - 2 * BOND_UNIT;
-        vm.expectRevert(abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, WORKER, free, free + 1));
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceMarket.InsufficientFree.selector, WORKER, free, free + 1)
+        );
         vm.prank(WORKER);
         market.withdraw(free + 1, WORKER);
     }
@@ -78,13 +80,17 @@ contract WithdrawTest is MarketTest {
     function test_withdraw_toAReceiverThatRefusesIsUndone() public {
         Refuser refuser = new Refuser();
         fund(address(refuser));
-        vm.expectRevert(abi.encodeWithSelector(IInferenceMarket.WithdrawalFailed.selector, address(refuser), 3 * UNIT));
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceMarket.WithdrawalFailed.selector, address(refuser), 3 * UNIT)
+        );
         refuser.withdraw(market, 3);
         assertAccount(address(refuser), FUNDS, 0);
     }
 
     function test_withdraw_toTheMarketItselfIsUndone() public {
-        vm.expectRevert(abi.encodeWithSelector(IInferenceMarket.WithdrawalFailed.selector, address(market), UNIT));
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceMarket.WithdrawalFailed.selector, address(market), UNIT)
+        );
         vm.prank(REQUESTER);
         market.withdraw(1, address(market));
     }

@@ -15,8 +15,8 @@ import {
 } from "../../contracts/interfaces/IInferenceMarket.sol";
 import {vm} from "./Vm.sol";
 
-/// @notice A market with money in it, and a way into every situation of a task. The market comes from its artifact, so that
-/// what is tested is what is deployed.
+/// @notice A market with money in it, and a way into every situation of a task. The market comes from its
+/// artifact, so that what is tested is what is deployed.
 abstract contract MarketTest {
     uint256 internal constant UNIT = 1 gwei;
     uint256 internal constant START = 1_800_000_000;
@@ -40,7 +40,7 @@ abstract contract MarketTest {
         fund(OTHER);
     }
 
-    // ---------------------------------------------------------------------------------------------------------- the world
+    // --------------------------------------------------------------------------------------------- the world
 
     function parameters() internal pure returns (Parameters memory) {
         return Parameters({
@@ -72,7 +72,7 @@ abstract contract MarketTest {
         return low + value % (high - low + 1);
     }
 
-    // ------------------------------------------------------------------------------------------------------------- moves
+    // ------------------------------------------------------------------------------------------------- moves
 
     /// @notice A request like many, with a salt of its own.
     function someRequest() internal returns (Request memory) {
@@ -153,7 +153,7 @@ abstract contract MarketTest {
         (ids[0], ids[1]) = (first, second);
     }
 
-    // ------------------------------------------------------------------------------------------------------------ checks
+    // ------------------------------------------------------------------------------------------------ checks
 
     function stateOf(TaskId id) internal view returns (State) {
         return market.taskOf(id).state;
