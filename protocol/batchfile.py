@@ -317,7 +317,7 @@ def _read_entry(number: int, line: dict[str, JsonValue]) -> OutputEntry:
                 }
             },
         }:
-            if counted != len(tokens) or not 0 <= prompt_tokens < _TOKEN_LIMIT:
+            if counted != len(tokens) or not _is_int(prompt_tokens) or not 0 <= prompt_tokens < _TOKEN_LIMIT:
                 raise MalformedOutput(number, "usage", counted, f"it holds {len(tokens)} tokens")
             if not all(_is_int(token) and 0 <= token < _TOKEN_LIMIT for token in tokens):
                 raise MalformedOutput(number, "token_ids", tokens, "give whole numbers below 2**32")

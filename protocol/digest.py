@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TypeAlias
 
 import rfc8785
@@ -18,6 +19,7 @@ DIGEST_BYTES = 32
 ZERO_DIGEST = bytes(DIGEST_BYTES)
 # RFC 8785 keeps to the integers an IEEE double holds exactly.
 MAX_JSON_INT = 2**53 - 1
+_INT_CHARS = len(str(-MAX_JSON_INT))
 _HEX_DIGEST = re.compile(r"0x[0-9a-f]{64}")
 
 
@@ -141,12 +143,20 @@ def _refuse_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not JSON")
 
 
-def _small_int(digits: str) -> int:
-    if len(digits) > 17 or abs(int(digits)) > MAX_JSON_INT:
-        raise ValueError("an integer beyond 2**53")
-    return int(digits)
+def _number(digits: str) -> int | float:
+    """Integers that a double does not hold exactly are doubles, as everywhere in JSON since ECMAScript."""
+    if len(digits) <= _INT_CHARS and abs(int(digits)) <= MAX_JSON_INT:
+        return int(digits)
+    return _finite(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError("a number beyond the doubles")
+    return value
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_int=_small_int
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_number
 )

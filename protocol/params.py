@@ -1,7 +1,9 @@
 """Sampling parameters of a task; `paramsDigest` is the sha256 of their canonical JSON."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
+from typing import Any, cast
 
 from protocol.digest import MAX_JSON_INT, JsonValue, canonical_json, parse_json, sha256
 from protocol.errors import BadInput
@@ -71,13 +73,18 @@ class GenerationParams:
         value = parse_json("params", data, max_bytes=MAX_PARAMS_BYTES)
         if not isinstance(value, dict):
             raise BadParams("params", value, "give one JSON object")
+        return GenerationParams.from_fields(value)
+
+    @staticmethod
+    def from_fields(value: Mapping[str, JsonValue]) -> "GenerationParams":
+        """From named values of any origin; `max_tokens` is a must. Raises BadParams."""
         known = {field.name for field in fields(GenerationParams)}
         for name in value:
             if name not in known:
                 raise BadParams(name, value[name], f"leave it out; known are {', '.join(sorted(known))}")
         if "max_tokens" not in value:
             raise BadParams("max_tokens", None, f"give a whole number from 1 to {MAX_OUTPUT_TOKENS}")
-        return GenerationParams(**value)
+        return GenerationParams(**cast("dict[str, Any]", dict(value)))
 
 
 def _checked_float(field: str, value: object, low: float, high: float) -> float:

@@ -1,5 +1,6 @@
 """What a worker vouches for: the body it commits to, the item it posts, the document it stores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.abi import address_word, parse_address, uint_word
@@ -103,9 +104,9 @@ class ReceiptDocument:
     body: Body
     output_tokens: int
     table: tuple[TableRow, ...]
-    engine: dict[str, JsonValue]
-    selection: dict[str, JsonValue]
-    timings: dict[str, JsonValue]
+    engine: Mapping[str, JsonValue]
+    selection: Mapping[str, JsonValue]
+    timings: Mapping[str, JsonValue]
 
     def receipt(self) -> Receipt:
         return Receipt(self.body.task_id, body_digest(self.domain, self.body), self.output_tokens)
@@ -211,7 +212,7 @@ def _read_table(value: JsonValue) -> tuple[TableRow, ...]:
     rows = []
     for number, row in enumerate(value):
         match row:
-            case [int(tokens), str(reason)] if 0 <= tokens < _UINT32 and reason in _FINISH_REASONS:
+            case [int(tokens), str(reason)] if _is_uint(tokens, _UINT32) and reason in _FINISH_REASONS:
                 rows.append(TableRow(int(tokens), reason))
             case _:
                 raise BadReceipt(f"table row {number}", row, "give [output tokens, stop|length|error]")
@@ -232,6 +233,10 @@ def _fields(field: str, value: dict[str, JsonValue], wanted: frozenset[str]) -> 
 
 def _uint(field: str, holder: dict[str, JsonValue], limit: int) -> int:
     value = holder[field]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
+    if not isinstance(value, int) or not _is_uint(value, limit):
         raise BadReceipt(field, value, f"give a whole number from 0 to {limit - 1}")
     return value
+
+
+def _is_uint(value: int, limit: int) -> bool:
+    return not isinstance(value, bool) and 0 <= value < limit

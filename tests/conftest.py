@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chain import devnet as devnets
 from chain.devnet import Devnet
 from chain.market import Market
 from chain.rpc import Rpc
+
+# Property tests share two cores with engines and nodes: a slow example is no failure.
+settings.register_profile(
+    "quern", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("quern")
 
 
 @pytest.fixture(scope="session")
