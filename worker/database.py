@@ -137,14 +137,18 @@ class Database:
 
     def _open(self, path: Path, *, read_only: bool) -> sqlite3.Connection:
         if read_only and path.exists():
-            return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30)
+            connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30)
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                return connection
+            # Its worker is just making it.
+            connection.close()
         place = ":memory:" if read_only else path
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(place, check_same_thread=False, isolation_level=None, timeout=30)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(_SCHEMA)
+        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
         return connection
 
     def close(self) -> None:
