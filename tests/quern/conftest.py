@@ -1,7 +1,8 @@
 """The command line on a real node: a home folder, a funded wallet, a tiny announced model, and a worker by hand."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +91,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return ran
 
 
-@pytest.fixture
-def model_dir(tmp_path: Path) -> Path:
+def write_tiny_model(folder: Path) -> Path:
     """A model of a dozen words: real tokenizer and template, weights that nobody loads."""
-    folder = tmp_path / "tiny"
     folder.mkdir()
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -107,18 +106,39 @@ def model_dir(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def desk(run, devnet: Devnet, rpc: Rpc, market: Market, model_dir: Path, tmp_path: Path) -> Desk:
+@dataclass(frozen=True)
+class Premises:
+    """What all tests of a module start from, made once: on chain, and as a folder to copy."""
+
+    home: Path
+    model_dir: Path
+
+
+@pytest.fixture(scope="module")
+def premises(session_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Premises]:
     """Wallet `alice` with 10 ether; the tiny model registered and announced."""
-    home = tmp_path / "home"
-    deployments.save(devnet.deployment, home / "devnet" / "deployment.json")
-    made = Desk(home, run, rpc, market, model_dir)
-    alice = light_wallet(home, "alice")
+    folder = tmp_path_factory.mktemp("premises")
+    rpc = Rpc(session_devnet.rpc_url)
+    snapshot = rpc.call("evm_snapshot")
+    made = Premises(folder / "home", write_tiny_model(folder / "tiny"))
+    deployments.save(session_devnet.deployment, made.home / "devnet" / "deployment.json")
+    alice = light_wallet(made.home, "alice")
+    store = ContentStore((made.home / "store").as_uri())
+    tiny = add(str(made.model_dir), None, ModelList(made.home / "models.json"), store)
     bank = Sender(rpc, dev_account(0))
     bank.send_and_wait(Call("fund", alice.address, b"", 10 * ETHER_WEI))
-    tiny = add(str(model_dir), None, ModelList(home / "models.json"), made.store)
+    market = Market(rpc, session_devnet.deployment)
     bank.send_and_wait(market.announce(tiny.model_id, announced_uri(tiny.model_id, tiny.name)))
-    return made
+    yield made
+    assert rpc.call("evm_revert", snapshot) is True
+
+
+@pytest.fixture
+def desk(premises: Premises, run, devnet: Devnet, rpc: Rpc, market: Market, tmp_path: Path) -> Desk:
+    """A copy of the premises that the test may spoil."""
+    home = tmp_path / "home"
+    shutil.copytree(premises.home, home, dirs_exist_ok=True)
+    return Desk(home, run, rpc, market, premises.model_dir)
 
 
 def light_wallet(home: Path, name: str) -> Wallet:
