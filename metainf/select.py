@@ -205,7 +205,7 @@ def decide(predictions: Sequence[Prediction], state: SelectionState, margin: flo
     ceiling = scores[best] * (1 + margin)
     running = named.get(state.running) if state.running is not None else None
     if running is not None and running in fitting and scores[running] <= ceiling:
-        return running, KEPT_RUNNING, f"{state.running} runs already and is within {margin:.0%} of the best"
+        return running, KEPT_RUNNING, _why_kept(predictions, state, best, running, margin)
     default = named.get(DEFAULT_NAME)
     if default is not None and default in fitting and best != default and scores[default] <= ceiling:
         saved = f"{predictions[best].strategy} is expected to save less than {margin:.0%}"
@@ -213,14 +213,32 @@ def decide(predictions: Sequence[Prediction], state: SelectionState, margin: flo
     return best, FASTEST, _why_fastest(predictions, scores, best, default)
 
 
+def _why_kept(
+    predictions: Sequence[Prediction], state: SelectionState, best: int, running: int, margin: float
+) -> str:
+    kept = predictions[running]
+    quickest = min(predictions, key=lambda prediction: prediction.total_secs)
+    if best != running:
+        return f"{kept.strategy} runs already and is within {margin:.0%} of the best"
+    if quickest is kept:
+        return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
+    jobs = state.queued_jobs + 1
+    return (
+        f"{kept.strategy} runs already: {quickest.strategy} would take {quickest.total_secs:.3g} s a job instead "
+        f"of {kept.total_secs:.3g} s, but {jobs} of them do not repay its start of {quickest.restart_secs:.3g} s"
+    )
+
+
 def _why_fastest(
     predictions: Sequence[Prediction], scores: Sequence[float], best: int, default: int | None
 ) -> str:
     name = predictions[best].strategy
-    words = f"{name} is expected to be quickest: {scores[best]:.3g} s a job with its share of a restart"
     if default is None or default == best:
-        return words
-    return f"{words}, against {scores[default]:.3g} s for {DEFAULT_NAME}"
+        return f"{name} is expected to be quickest: {predictions[best].total_secs:.3g} s a job"
+    instead = (
+        f"{scores[best]:.3g} s a job with its share of a start, {scores[default]:.3g} s for {DEFAULT_NAME}"
+    )
+    return f"{name} is expected to be quickest: {instead}"
 
 
 def _fits(prediction: Prediction, state: SelectionState) -> bool:

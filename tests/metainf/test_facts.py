@@ -13,7 +13,9 @@ from metainf.errors import ModelUnreadable
 from metainf.facts import SHARING_BLOCKS
 
 token = st.integers(0, 3)
-batches = st.lists(st.tuples(st.lists(token, min_size=1, max_size=40), st.integers(1, 9)), min_size=1, max_size=8)
+batches = st.lists(
+    st.tuples(st.lists(token, min_size=1, max_size=40), st.integers(1, 9)), min_size=1, max_size=8
+)
 
 
 def counted(batch):

@@ -28,7 +28,9 @@ MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_00
 STRATEGIES = catalogue("cpu", "0.32.0")
 
 workloads = st.lists(
-    st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 50)), min_size=1, max_size=10
+    st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 50)),
+    min_size=1,
+    max_size=10,
 ).map(lambda batch: Workload.from_token_ids([p for p, _ in batch], [n for _, n in batch]))
 
 

@@ -1,0 +1,108 @@
+"""From runs to costs, by hand-counted examples."""
+
+from dataclasses import replace
+
+import pytest
+
+from metainf import Workload
+from metainf.costs import costs, recorded_strategy
+from metainf.errors import TableUnreadable
+from metainf.table import CRASHED, OK, Measurement, read_table, write_table
+
+
+@pytest.fixture
+def row(model, machine, strategies):
+    import json
+
+    return Measurement(
+        task_id="tiny/256MiB/one",
+        model_name="tiny",
+        workload_name="one",
+        repeat=0,
+        strategy=strategies[0].name,
+        strategy_digest=strategies[0].digest(),
+        strategy_json=json.dumps(strategies[0].to_json()),
+        model=model,
+        hardware=machine,
+        workload=Workload.from_token_ids([[1, 2, 3]], [4]),
+        outcome=OK,
+        problem="",
+        cpu_secs=1.0,
+        prefill_cpu_secs=0.25,
+        decode_cpu_secs=0.75,
+        wall_secs=2.0,
+        prefill_wall_secs=0.5,
+        decode_wall_secs=1.5,
+        start_cpu_secs=9.0,
+        start_wall_secs=12.0,
+        prompt_tokens=3,
+        generated_tokens=4,
+        prefix_hit_tokens=0,
+        preemptions=0,
+        draft_tokens=0,
+        accepted_tokens=0,
+        outputs_sha256="00",
+        load_average=0.5,
+        measured_at="2026-01-01T00:00:00+00:00",
+        engine="fake",
+        engine_version="1",
+        engine_dtype="float32",
+        python_version="3.11",
+        platform="Linux",
+    )
+
+
+def test_a_repeat_that_was_slow_for_all_moves_no_comparison(row):
+    """In the second repeat the machine was ten times slower, and in the third only `b` was disturbed."""
+    secs = {"a": (1.0, 10.0, 1.0), "b": (2.0, 20.0, 9.0), "c": (2.0, 20.0, 2.0)}
+    rows = [
+        replace(row, strategy=name, repeat=repeat, cpu_secs=value, prefill_cpu_secs=value / 4)
+        for name, values in secs.items()
+        for repeat, value in enumerate(values)
+    ]
+    measured = {cost.strategy.name: cost for cost in costs(rows)}
+    assert measured["a"].total_secs == pytest.approx(1.0)
+    assert measured["b"].total_secs == pytest.approx(2.0)
+    assert measured["c"].total_secs == pytest.approx(2.0)
+    assert measured["b"].prefill_secs == pytest.approx(0.5)
+    assert measured["b"].decode_secs == pytest.approx(1.5)
+
+
+def test_failed_runs_have_no_cost_and_are_counted(row):
+    crashed = replace(row, outcome=CRASHED, problem="out of memory", cpu_secs=0.0)
+    once, never = costs([row, replace(crashed, repeat=1), replace(crashed, task_id="tiny/256MiB/two")])
+    assert once.total_secs == pytest.approx(1.0)
+    assert once.failed_ratio == 0.5
+    assert never.total_secs is None
+    assert never.failed_ratio == 1.0
+
+
+def test_a_table_comes_back_as_it_was_written(row, tmp_path):
+    rows = (row, replace(row, repeat=1, outcome=CRASHED, problem="killed"))
+    write_table(rows, tmp_path / "new" / "table.parquet")
+    assert read_table(tmp_path / "new" / "table.parquet") == rows
+    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "table.parquet"]
+
+
+def test_a_recorded_strategy_has_the_digest_it_was_measured_under(row, strategies):
+    assert recorded_strategy(row) == strategies[0]
+    assert recorded_strategy(row).digest() == row.strategy_digest
+
+
+def test_what_is_no_table_of_measurements_is_named(row, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pytest.raises(TableUnreadable, match=r"METAINF-006 table .*absent"):
+        read_table(tmp_path / "absent.parquet")
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(TableUnreadable, match="no readable Parquet"):
+        read_table(tmp_path / "text.parquet")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(TableUnreadable, match="schema 'none'"):
+        read_table(tmp_path / "other.parquet")
+    write_table([row], tmp_path / "whole.parquet")
+    part = pq.read_table(tmp_path / "whole.parquet").drop_columns(["cpu_secs"])
+    pq.write_table(part, tmp_path / "part.parquet")
+    with pytest.raises(TableUnreadable, match="columns missing: cpu_secs"):
+        read_table(tmp_path / "part.parquet")

@@ -1,0 +1,116 @@
+"""The rule of the choice, on predictions written by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metainf import DEFAULT_NAME, Prediction, SelectionState
+from metainf.select import (
+    DEFAULT_AS_GOOD,
+    FASTEST,
+    KEPT_RUNNING,
+    NO_BOUND_FITS,
+    ONLY_ONE,
+    decide,
+    expected_secs,
+)
+
+MARGIN = 0.1
+
+
+def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_failure=0.0):
+    return Prediction(
+        strategy=strategy,
+        total_secs=total_secs,
+        prefill_secs=total_secs / 2,
+        decode_secs=total_secs / 2,
+        bound_secs=bound_secs or total_secs * 1.2,
+        p_failure=p_failure,
+        restart_secs=restart_secs,
+    )
+
+
+def decided(predictions, **state):
+    index, code, reason = decide(predictions, SelectionState(**state), MARGIN)
+    return predictions[index].strategy, code, reason
+
+
+@pytest.mark.parametrize(
+    ("default_secs", "other_secs", "taken", "code"),
+    [
+        (1.0, 0.5, "other", FASTEST),
+        (1.0, 0.95, DEFAULT_NAME, DEFAULT_AS_GOOD),
+        (1.0, 1.0, DEFAULT_NAME, FASTEST),
+        (1.0, 2.0, DEFAULT_NAME, FASTEST),
+    ],
+)
+def test_default_is_left_only_for_a_clear_gain(default_secs, other_secs, taken, code):
+    predictions = [predicted("vllm-default", default_secs), predicted("other", other_secs)]
+    assert decided(predictions)[:2] == (taken, code)
+
+
+def test_what_runs_is_kept_within_the_margin_even_against_the_default():
+    predictions = [predicted("a", 1.0), predicted("b", 1.05), predicted(DEFAULT_NAME, 1.0)]
+    assert decided(predictions, running="b")[:2] == ("b", KEPT_RUNNING)
+
+
+def test_a_restart_is_paid_only_if_the_queue_repays_it():
+    predictions = [predicted("slow", 2.0), predicted("quick", 1.0, restart_secs=10.0)]
+    strategy, code, reason = decided(predictions, running="slow", queued_jobs=3)
+    assert (strategy, code) == ("slow", KEPT_RUNNING)
+    assert reason == (
+        "slow runs already: quick would take 1 s a job instead of 2 s, "
+        "but 4 of them do not repay its start of 10 s"
+    )
+    assert decided(predictions, running="slow", queued_jobs=99)[:2] == ("quick", FASTEST)
+
+
+def test_a_likely_failure_costs_a_second_attempt():
+    risky = predicted("risky", 1.0, restart_secs=10.0, p_failure=0.5)
+    assert expected_secs(risky, SelectionState()) == 1.0 + 10.0 + 0.5 * 11.0
+    assert decided([risky, predicted("sure", 12.0)])[0] == "sure"
+
+
+def test_the_bound_and_not_the_expectation_must_meet_the_budget():
+    predictions = [predicted("quick", 1.0, bound_secs=9.0), predicted("steady", 2.0, bound_secs=3.0)]
+    assert decided(predictions, budget_secs=5.0)[0] == "steady"
+    assert decided(predictions, budget_secs=10.0)[0] == "quick"
+
+
+def test_a_start_counts_against_the_deadline_and_not_against_the_budget():
+    predictions = [predicted("cold", 1.0, restart_secs=10.0), predicted("warm", 3.0)]
+    assert decided(predictions, deadline_secs=5.0, queued_jobs=1000, running="warm")[0] == "warm"
+    assert decided(predictions, budget_secs=5.0, queued_jobs=1000, running="warm")[0] == "cold"
+
+
+def test_without_a_bound_that_fits_the_default_is_the_safe_choice():
+    predictions = [predicted("quick", 1.0), predicted(DEFAULT_NAME, 4.0)]
+    strategy, code, reason = decided(predictions, budget_secs=0.1, deadline_secs=0.2)
+    assert (strategy, code) == (DEFAULT_NAME, NO_BOUND_FITS)
+    assert "the budget of 0.1 s and the deadline in 0.2 s" in reason
+    assert decided(predictions[:1], budget_secs=0.1)[:2] == ("quick", NO_BOUND_FITS)
+
+
+def test_a_single_candidate_says_so():
+    assert decided([predicted("only", 1.0)])[:2] == ("only", ONLY_ONE)
+
+
+secs = st.floats(0.01, 100)
+tables = st.lists(st.tuples(secs, secs, st.floats(0, 0.9), st.floats(1.0, 3.0)), min_size=1, max_size=8).map(
+    lambda rows: [
+        predicted(f"s{i}", total, restart_secs=restart, p_failure=p, bound_secs=total * factor)
+        for i, (total, restart, p, factor) in enumerate(rows)
+    ]
+)
+
+
+@given(tables, secs, st.integers(0, 50))
+def test_whenever_some_bound_fits_the_choice_fits_and_is_within_the_margin_of_the_best(table, budget, queued):
+    state = SelectionState(budget_secs=budget, queued_jobs=queued)
+    index, code, _ = decide(table, state, MARGIN)
+    fitting = [prediction for prediction in table if prediction.bound_secs <= budget]
+    assert (code == NO_BOUND_FITS) == (not fitting)
+    if fitting:
+        assert table[index].bound_secs <= budget
+        best = min(expected_secs(prediction, state) for prediction in fitting)
+        assert expected_secs(table[index], state) <= best * (1 + MARGIN)

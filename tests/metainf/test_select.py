@@ -1,0 +1,257 @@
+"""The selector with the shipped meta-model: feasible, deterministic, replayable, quick."""
+
+import json
+import random
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metainf import (
+    DEFAULT_NAME,
+    HardwareFacts,
+    ModelFacts,
+    SelectionRecord,
+    SelectionState,
+    Selector,
+    Workload,
+    catalogue,
+)
+from metainf.errors import (
+    MetaModelMissing,
+    MetaModelUnreadable,
+    NothingFeasible,
+    RecordUnreadable,
+    StrategyUnknown,
+)
+from metainf.explain import explain
+from metainf.model import SHIPPED, MetaModel
+
+SELECTOR = Selector.load()
+STRATEGIES = catalogue("cpu", "0.32.0")
+MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
+MODEL = ModelFacts(
+    parameters=32_000_000,
+    layers=8,
+    hidden=512,
+    intermediate=1536,
+    heads=8,
+    kv_heads=4,
+    head_dim=64,
+    vocab=8192,
+    dtype="float32",
+    weight_bytes_per_param=4,
+    max_model_len=1024,
+    experts=0,
+    random_weights=True,
+)
+
+workloads = st.lists(
+    st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 50)),
+    min_size=1,
+    max_size=10,
+).map(lambda batch: Workload.from_token_ids([p for p, _ in batch], [n for _, n in batch]))
+states = st.builds(
+    SelectionState,
+    running=st.sampled_from([None, "no longer known", *(strategy.name for strategy in STRATEGIES)]),
+    queued_jobs=st.integers(0, 200),
+    budget_secs=st.none() | st.floats(0.01, 100),
+    deadline_secs=st.none() | st.floats(0.01, 100),
+)
+
+
+def shared_prefix_batch(prompts: int = 40) -> Workload:
+    return Workload.from_token_ids(
+        [[*range(10, 110), 500 + i, 600 + i] for i in range(prompts)], [4] * prompts
+    )
+
+
+@given(workloads, states, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_order_of_the_candidates_does_not_matter(workload, state, rng):
+    shuffled = list(STRATEGIES)
+    rng.shuffle(shuffled)
+    one = SELECTOR.select(MODEL, MACHINE, workload, state, STRATEGIES)
+    other = SELECTOR.select(MODEL, MACHINE, workload, state, shuffled)
+    assert other == one
+    assert other.record.digest() == one.record.digest()
+
+
+@given(workloads, states)
+@settings(max_examples=40, deadline=None)
+def test_a_choice_is_replayed_from_its_record_by_another_selector(workload, state):
+    choice = SELECTOR.select(MODEL, MACHINE, workload, state)
+    stored = json.loads(json.dumps(choice.record.to_json()))
+    record = SelectionRecord.from_json(stored)
+    assert record == choice.record
+    assert record.digest() == choice.record.digest()
+    again = Selector(MetaModel.load(SHIPPED)).replay(record)
+    assert again == choice
+
+
+@given(workloads, states, st.integers(1 << 20, 64 << 20))
+@settings(max_examples=60, deadline=None)
+def test_only_what_can_run_is_ever_chosen(workload, state, kv_cache_bytes):
+    machine = replace(MACHINE, kv_cache_bytes=kv_cache_bytes)
+    if kv_cache_bytes // (MODEL.kv_bytes_per_token * 128) * 128 < MODEL.max_model_len:
+        allowed = tuple(s.name for s in STRATEGIES if s.engine_args["block_size"] == 128)
+        with pytest.raises(NothingFeasible, match="KV cache"):
+            SELECTOR.select(MODEL, machine, workload, replace(state, allowed=allowed))
+    else:
+        choice = SELECTOR.select(MODEL, machine, workload, state)
+        assert choice.strategy in STRATEGIES
+        assert len(choice.predictions) == len(STRATEGIES)
+
+
+def test_steps_too_small_for_a_whole_prompt_are_dropped_unless_prefill_is_chunked():
+    unchunked = replace(
+        STRATEGIES[0],
+        name="unchunked",
+        engine_args={
+            **STRATEGIES[0].engine_args,
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": 256,
+        },
+    )
+    choice = SELECTOR.select(
+        MODEL, MACHINE, shared_prefix_batch(), SelectionState(), [*STRATEGIES, unchunked]
+    )
+    assert "unchunked" in dict(choice.record.candidates)
+    assert "unchunked" not in {prediction.strategy for prediction in choice.predictions}
+    assert "1 cannot run this here" in explain(choice)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"memory_bytes": 1 << 20}, "weights and KV cache need"),
+        ({"kv_cache_bytes": 1 << 20}, "holds no sequence of 1024"),
+    ],
+)
+def test_a_machine_too_small_for_everything_is_told_why(change, reason):
+    with pytest.raises(NothingFeasible) as refused:
+        SELECTOR.select(MODEL, replace(MACHINE, **change), shared_prefix_batch(), SelectionState())
+    assert reason in refused.value.value
+    with pytest.raises(NothingFeasible) as refused:
+        SELECTOR.select(MODEL, MACHINE, Workload.from_token_ids([[1] * 1024], [1]), SelectionState())
+    assert "1025 tokens exceed the model's window of 1024" in refused.value.value
+
+
+def test_only_allowed_names_are_candidates_and_an_unknown_one_is_an_error():
+    choice = SELECTOR.select(
+        MODEL, MACHINE, shared_prefix_batch(), SelectionState(allowed=("seqs-1", "seqs-8"))
+    )
+    assert {name for name, _ in choice.record.candidates} == {"seqs-1", "seqs-8"}
+    with pytest.raises(StrategyUnknown, match="seqs-9"):
+        SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState(allowed=("seqs-9",)))
+
+
+def test_a_long_queue_of_shared_prefixes_is_worth_a_restart_to_small_blocks():
+    """Of 100 shared tokens blocks of 128 share none and blocks of 32 share 96: measured, several times quicker."""
+    queued = SelectionState(running=DEFAULT_NAME, queued_jobs=1000)
+    choice = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), queued)
+    assert choice.strategy.engine_args["block_size"] == 32
+    alone = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), replace(queued, queued_jobs=0))
+    assert alone.strategy.name == DEFAULT_NAME
+
+
+def test_measured_starts_are_used_and_the_workers_own_win_over_them():
+    running = SelectionState(running=DEFAULT_NAME)
+    by_name = {
+        p.strategy: p for p in SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), running).predictions
+    }
+    assert by_name[DEFAULT_NAME].restart_secs == 0
+    assert by_name["compiled"].restart_secs > by_name["block-32"].restart_secs > 1
+    own = replace(running, restart_secs={"block-32": 123.0})
+    by_name = {p.strategy: p for p in SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), own).predictions}
+    assert by_name["block-32"].restart_secs == 123.0
+
+
+def test_a_record_of_another_meta_model_or_of_a_changed_strategy_is_refused():
+    record = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState()).record
+    with pytest.raises(MetaModelMissing, match="METAINF-003"):
+        SELECTOR.replay(replace(record, meta_model_digest="0x" + "00" * 32))
+    changed = [replace(strategy, exact=False) for strategy in STRATEGIES]
+    with pytest.raises(StrategyUnknown, match="METAINF-004"):
+        SELECTOR.replay(record, changed)
+
+
+def test_a_record_that_claims_another_choice_does_not_survive_replay():
+    record = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState()).record
+    lie = replace(record, chosen="seqs-1")
+    assert SELECTOR.replay(lie).record != lie
+    assert lie.digest() != record.digest()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.pop("model"),
+        lambda values: values["workload"].update(prompts="many"),
+        lambda values: values["state"].update(queued_jobs=1.5),
+        lambda values: values.update(extra=1),
+        lambda values: values["predictions"][0].pop("bound_secs"),
+    ],
+)
+def test_a_record_of_another_form_is_refused(spoil):
+    values = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState()).record.to_json()
+    values = json.loads(json.dumps(values))
+    spoil(values)
+    with pytest.raises(RecordUnreadable, match="METAINF-008"):
+        SelectionRecord.from_json(values)
+
+
+def test_explanation_names_the_choice_the_work_and_the_arithmetic():
+    choice = SELECTOR.select(
+        MODEL, MACHINE, shared_prefix_batch(), SelectionState(running=DEFAULT_NAME, queued_jobs=7)
+    )
+    text = explain(choice)
+    assert text.startswith(f"{choice.strategy.name}: ")
+    assert choice.reason_code in text
+    assert "40 prompts, 4080 tokens to read, 96% of it shared prefix, at most 160 to write" in text
+    assert "shared by 8 jobs" in text
+    assert f"* {choice.strategy.name}" in text
+
+
+def test_one_of_twenty_candidates_is_chosen_in_under_a_millisecond():
+    variants = [
+        replace(
+            STRATEGIES[i % len(STRATEGIES)],
+            name=f"candidate-{i}",
+            engine_args={**STRATEGIES[i % len(STRATEGIES)].engine_args, "max_num_seqs": 4 + i},
+        )
+        for i in range(20)
+    ]
+    workload = shared_prefix_batch()
+
+    def once() -> float:
+        started = time.thread_time()
+        choice = SELECTOR.select(MODEL, MACHINE, workload, SelectionState(), variants)
+        assert len(choice.predictions) == 20
+        return time.thread_time() - started
+
+    once()
+    assert sorted(once() for _ in range(50))[25] < 1e-3
+
+
+def test_meta_model_files_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(MetaModelUnreadable, match="METAINF-002"):
+        MetaModel.load(tmp_path / "absent.json")
+    for text in ("", "[]", '{"format": "other"}', '{"format": "quern-meta-model-1"}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(MetaModelUnreadable):
+            MetaModel.load(tmp_path / "bad.json")
+
+
+def test_selection_is_the_same_for_the_same_tokens_in_any_order():
+    rng = random.Random(0)
+    prompts = [[rng.randrange(99) for _ in range(20)] for _ in range(9)]
+    forwards = Workload.from_token_ids(prompts, [5] * 9)
+    backwards = Workload.from_token_ids(prompts[::-1], [5] * 9)
+    state = SelectionState()
+    assert (
+        SELECTOR.select(MODEL, MACHINE, forwards, state).record.digest()
+        == SELECTOR.select(MODEL, MACHINE, backwards, state).record.digest()
+    )
