@@ -194,6 +194,9 @@ class HandWorker:
         self._desk.rpc.call("evm_mine")
         self._send(self._desk.market.settle_many([bytes.fromhex(task[2:])]))
 
+    def announce_store(self, url: str) -> None:
+        self._send(self._desk.market.announce_store(url))
+
     def serve(self, task: str, *entries: OutputEntry) -> None:
         self.claim(task)
         self.post(task, *entries)
