@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from chain.store import ContentStore
     from engine.tokenizer import Tokenizer
+    from wallet.answer import Answer
     from wallet.desk import Desk
     from wallet.inputs import Window
     from wallet.keystore import Keystore
@@ -66,6 +67,24 @@ def decoder(model_id: bytes) -> "Callable[[Sequence[int]], str] | None":
     """Token ids to text as the model does it, if the model is registered on this machine."""
     tokenizer = _tokenizer(model_id)
     return None if tokenizer is None else tokenizer.decode
+
+
+def answer(desk: "Desk", task_id: bytes, store_url: str | None) -> "Answer":
+    """The answer of a posted task, with every check that can be made on this machine."""
+    from wallet.desk import clock
+    from wallet.fetch import fetch_answer
+
+    snapshot = desk.read()
+    task = snapshot.task(task_id)
+    return fetch_answer(
+        desk.domain,
+        task,
+        snapshot,
+        clock(snapshot.head),
+        store(store_url, read_only=True),
+        is_named=store_url is not None,
+        decode=decoder(task.request.model_id),
+    )
 
 
 def _tokenizer(model_id: bytes) -> "Tokenizer | None":

@@ -82,7 +82,7 @@ def result(
     from wallet.answer import require_genuine
 
     desk = connect.desk(deployment, rpc)
-    answer = _fetch(desk, _task_id(desk, task), store)
+    answer = connect.answer(desk, _task_id(desk, task), store)
     if not unverified:
         require_genuine(answer)
     _print(answer, Format.JSON if as_json else form, output)
@@ -104,7 +104,7 @@ def wait_and_show(
     except KeyboardInterrupt:
         note(f"The task goes on. See it with: quern watch {to_hex(task)}")
         raise
-    answer = _fetch(desk, task, store)
+    answer = connect.answer(desk, task, store)
     require_genuine(answer)
     if sent is None:
         say_answer(answer)
@@ -155,23 +155,6 @@ def _task_id(desk: "Desk", text: str) -> bytes:
     from wallet.journal import parse_task_id
 
     return parse_task_id(text, tuple(desk.read().market.tasks))
-
-
-def _fetch(desk: "Desk", task_id: bytes, store: str | None) -> "Answer":
-    from wallet.desk import clock
-    from wallet.fetch import fetch_answer
-
-    snapshot = desk.read()
-    task = snapshot.task(task_id)
-    return fetch_answer(
-        desk.domain,
-        task,
-        snapshot,
-        clock(snapshot.head),
-        connect.store(store, read_only=True),
-        is_named=store is not None,
-        decode=connect.decoder(task.request.model_id),
-    )
 
 
 def _print(answer: "Answer", form: Format, output: Path | None) -> None:

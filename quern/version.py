@@ -10,7 +10,10 @@ from quern.context import home
 def version(
     deployment: options.Deployment = None, rpc: options.Rpc = None, as_json: options.Json = False
 ) -> None:
-    """Print the version and, where a market can be reached, its chain and the hash of its deployed code."""
+    """Print the version, the chain and the deployed code.
+
+    Without a market that can be reached it says why, and is no error.
+    """
     from protocol.digest import to_hex
     from protocol.errors import QuernError
 
