@@ -57,7 +57,8 @@ def replay_choice(case: Case, selector: Selector) -> Finding:
         )
     _check_facts(case, record)
     return Finding(
-        f"meta-model {record.meta_model_digest[:10]} chose {record.chosen} among {len(record.candidates)}: {choice.reason}",
+        f"meta-model {record.meta_model_digest[:10]} chose {record.chosen} among {len(record.candidates)}: "
+        f"{choice.reason}",
         {
             "strategy": record.chosen,
             "meta_model": record.meta_model_digest,

@@ -47,7 +47,7 @@ def last_claim(events: Sequence[Event], task_id: bytes) -> TaskClaimed | None:
 
 
 def inversions(events: Sequence[Event], claim: TaskClaimed, parameters: Parameters) -> list[Inversion]:
-    """Tasks that `claim` passed over against the published order. What the same transaction claims is not passed over."""
+    """Tasks that `claim` passed over against the published order; those the same transaction claims are not."""
     before = _just_before(events, claim, parameters.bond_unit_units)
     now = claim.at.timestamp
     taken = before.task(claim.task_id)

@@ -75,10 +75,10 @@ class AuditReport:
 
     def to_text(self) -> str:
         """A line per step and a verdict."""
-        lines = [f"Audit of task {to_hex(self.task_id)}"]
-        for step in self.steps:
-            lines.append(f"  {step.number} {_MARKS[step.outcome]:<6} {step.title}: {step.sentence}")
-        return "\n".join([*lines, self._verdict()])
+        lines = [
+            f"  {step.number} {_MARKS[step.outcome]:<6} {step.title}: {step.sentence}" for step in self.steps
+        ]
+        return "\n".join([f"Audit of task {to_hex(self.task_id)}", *lines, self._verdict()])
 
     def _verdict(self) -> str:
         failed = [str(step.number) for step in self.steps if step.outcome is Outcome.FAILED]
