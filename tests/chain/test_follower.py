@@ -30,7 +30,7 @@ class Limited(Rpc):
         upto = self.block_number() - self._lag
         behind = super().call("eth_getBlockByNumber", hex(upto), False)
         return [
-            answer if self.parse_block(answer).number <= upto else behind if params[0] == "latest" else None
+            behind if params[0] == "latest" else answer if int(str(params[0]), 16) <= upto else None
             for answer, (_, params) in zip(answers, calls, strict=True)
         ]
 
