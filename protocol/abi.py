@@ -35,9 +35,17 @@ def checksum_address(raw: bytes) -> str:
 
 def parse_address(field: str, value: object) -> str:
     """EIP-55 form of an address a person or a file gave. Raises BadAddress."""
-    if not isinstance(value, str) or not value.startswith("0x") or not is_hex_address(value):
+    found = _checksummed(value) if isinstance(value, str) else None
+    if found is None:
         raise BadAddress(field, value)
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _checksummed(value: str) -> str | None:
+    if not value.startswith("0x") or not is_hex_address(value):
+        return None
     digits = value[2:]
     if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(value):
-        raise BadAddress(field, value)
+        return None
     return to_checksum_address(value)
