@@ -16,10 +16,11 @@ import numpy as np
 from metainf.baselines import always_default, single_best, virtual_best
 from metainf.costs import costs
 from metainf.errors import TooFewMeasurements
+from metainf.generic import read_problem
 from metainf.learner import learned, learned_with_margin
 from metainf.problem import Floats, Fold, Problem, splits
 from metainf.strategy import JsonValue
-from metainf.table import read_table
+from metainf.table import is_measurements, read_table
 from metainf.train import measured_problem
 
 SELECTOR = "selector"
@@ -86,12 +87,14 @@ class Evaluation:
 
 
 def evaluate_table(path: Path) -> Evaluation:
-    """Judge the selector on a measured table: random split, and leaving out each model.
+    """Judge the selector on a table: one of measurements, or any table of costs as `generic` describes.
 
     Raises `TableUnreadable`, `TooFewMeasurements`.
     """
-    problem, _ = measured_problem(costs(read_table(path)))
-    return evaluate(problem)
+    if is_measurements(path):
+        problem, _ = measured_problem(costs(read_table(path)))
+        return evaluate(problem)
+    return evaluate(read_problem(path))
 
 
 def evaluate(problem: Problem) -> Evaluation:

@@ -8,7 +8,7 @@ and memory traffic).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, log, log1p
+from math import log, log1p
 
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.strategy import Strategy
@@ -74,36 +74,48 @@ class Plan:
         return self.prefill_secs + self.decode_secs
 
 
-def plan(model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings) -> Plan:
-    """The expected course of one batch, without speculation (its acceptance is unknown beforehand)."""
-    batch = min(settings.max_num_seqs, workload.concurrency)
-    cached = workload.shared_in_blocks(settings.block_size) if settings.prefix_caching else 0
-    prefill_tokens = workload.prompt_tokens - cached
-    prefill_steps = max(
-        ceil(prefill_tokens / settings.max_num_batched_tokens), ceil(workload.prompts / batch)
-    )
-    # Each prompt's first output token comes out of its prefill.
-    decode_tokens = workload.output_tokens - workload.prompts
-    decode_steps = max(workload.output_quantiles[3] - 1, ceil(decode_tokens / batch))
-    kv_tokens = batch * (workload.prompt_quantiles[1] + workload.output_quantiles[1])
+class Planner:
+    """Plans of one task under any settings; what no strategy changes is worked out once."""
 
-    head_parameters = model.vocab * model.hidden
-    body_parameters = max(model.parameters - 2 * head_parameters, 0)
-    prefill_flops = 2 * (body_parameters * prefill_tokens + head_parameters * workload.prompts)
-    decode_flops = 2 * (body_parameters + head_parameters) * decode_tokens
-    kv_bytes = model.kv_bytes_per_token * (workload.prompt_tokens // workload.prompts) * decode_tokens
-    bandwidth = hardware.memory_bytes_per_s
-    return Plan(
-        batch=batch,
-        prefill_tokens=prefill_tokens,
-        prefill_steps=prefill_steps,
-        decode_steps=decode_steps,
-        kv_tokens=kv_tokens,
-        prefill_secs=prefill_steps * STEP_SECS
-        + max(prefill_flops / hardware.peak_flops, prefill_steps * model.weight_bytes / bandwidth),
-        decode_secs=decode_steps * STEP_SECS
-        + max(decode_flops / hardware.peak_flops, (decode_steps * model.weight_bytes + kv_bytes) / bandwidth),
-    )
+    def __init__(self, model: ModelFacts, hardware: HardwareFacts, workload: Workload) -> None:
+        self._workload = workload
+        head_parameters = model.vocab * model.hidden
+        body_parameters = max(model.parameters - 2 * head_parameters, 0)
+        # Each prompt's first output token comes out of its prefill.
+        self._decode_tokens = workload.output_tokens - workload.prompts
+        self._kv_tokens_per_request = workload.prompt_quantiles[1] + workload.output_quantiles[1]
+        self._secs_per_prompt_token = 2 * body_parameters / hardware.peak_flops
+        self._head_secs = 2 * head_parameters * workload.prompts / hardware.peak_flops
+        self._decode_flop_secs = (
+            2 * (body_parameters + head_parameters) * self._decode_tokens / hardware.peak_flops
+        )
+        self._weight_secs = model.weight_bytes / hardware.memory_bytes_per_s
+        mean_prompt_tokens = workload.prompt_tokens // workload.prompts
+        kv_bytes = model.kv_bytes_per_token * mean_prompt_tokens * self._decode_tokens
+        self._kv_secs = kv_bytes / hardware.memory_bytes_per_s
+
+    def plan(self, settings: Settings) -> Plan:
+        """The expected course, without speculation: its acceptance is unknown beforehand."""
+        workload = self._workload
+        batch = min(settings.max_num_seqs, workload.concurrency)
+        cached = workload.shared_in_blocks(settings.block_size) if settings.prefix_caching else 0
+        prefill_tokens = workload.prompt_tokens - cached
+        prefill_steps = max(
+            -(-prefill_tokens // settings.max_num_batched_tokens), -(-workload.prompts // batch)
+        )
+        decode_steps = max(workload.output_quantiles[3] - 1, -(-self._decode_tokens // batch))
+        prefill_flop_secs = self._secs_per_prompt_token * prefill_tokens + self._head_secs
+        return Plan(
+            batch=batch,
+            prefill_tokens=prefill_tokens,
+            prefill_steps=prefill_steps,
+            decode_steps=decode_steps,
+            kv_tokens=batch * self._kv_tokens_per_request,
+            prefill_secs=prefill_steps * STEP_SECS
+            + max(prefill_flop_secs, prefill_steps * self._weight_secs),
+            decode_secs=decode_steps * STEP_SECS
+            + max(self._decode_flop_secs, decode_steps * self._weight_secs + self._kv_secs),
+        )
 
 
 def task_features(model: ModelFacts, hardware: HardwareFacts, workload: Workload) -> dict[str, float]:
@@ -140,11 +152,8 @@ def task_features(model: ModelFacts, hardware: HardwareFacts, workload: Workload
     }
 
 
-def pair_features(
-    model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings, expected: Plan
-) -> dict[str, float]:
-    """The part that depends on the strategy, given its plan."""
-    kv_capacity = hardware.kv_cache_bytes // max(model.kv_bytes_per_token, 1)
+def strategy_features(settings: Settings) -> dict[str, float]:
+    """The part that is the strategy's own."""
     return {
         "strategy_log_max_num_seqs": log(settings.max_num_seqs),
         "strategy_log_max_num_batched_tokens": log(settings.max_num_batched_tokens),
@@ -153,6 +162,15 @@ def pair_features(
         "strategy_chunked_prefill": float(settings.chunked_prefill),
         "strategy_eager": float(settings.eager),
         "strategy_draft_tokens": float(settings.draft_tokens),
+    }
+
+
+def plan_features(
+    model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings, expected: Plan
+) -> dict[str, float]:
+    """The part where task and strategy meet, given their plan."""
+    kv_capacity = hardware.kv_cache_bytes // max(model.kv_bytes_per_token, 1)
+    return {
         "plan_log_batch": log(expected.batch),
         "plan_log_prefill_tokens": log1p(expected.prefill_tokens),
         "plan_computed_prompt_ratio": expected.prefill_tokens / max(workload.prompt_tokens, 1),
@@ -171,8 +189,9 @@ def features(
 ) -> dict[str, float]:
     """Every feature of one (task, strategy) pair, by name, in a fixed order."""
     settings = Settings.of(strategy)
-    expected = plan(model, hardware, workload, settings)
+    expected = Planner(model, hardware, workload).plan(settings)
     return {
         **task_features(model, hardware, workload),
-        **pair_features(model, hardware, workload, settings, expected),
+        **strategy_features(settings),
+        **plan_features(model, hardware, workload, settings, expected),
     }

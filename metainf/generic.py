@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from metainf.errors import TableUnreadable
 from metainf.problem import Problem
+from metainf.table import read_parquet
 
 _REQUIRED = ("task_id", "alternative", "cost")
 
@@ -53,16 +54,14 @@ def read_problem(path: Path, default: str | None = None) -> Problem:
 
 
 def _read_rows(path: Path) -> Sequence[Mapping[str, object]]:
+    if path.suffix == ".parquet":
+        found: list[Mapping[str, object]] = read_parquet(path).to_pylist()
+        return found
     try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            found: list[Mapping[str, object]] = pq.read_table(path).to_pylist()
-            return found
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise TableUnreadable(str(path), f"cannot be read ({error.strerror or error})") from error
+        raise TableUnreadable(str(path), f"cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableUnreadable(str(path), f"no CSV text ({error})") from error
 

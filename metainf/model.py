@@ -5,7 +5,7 @@ with a digest.
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,8 +141,3 @@ def _unpack(stored: bytes) -> "CatBoost":
     model = CatBoost()
     model.load_model(blob=stored)
     return model
-
-
-def as_row(named: Mapping[str, float], feature_names: Sequence[str]) -> list[float]:
-    """Feature values in the model's order; a name the model does not know is left out."""
-    return [named[name] for name in feature_names]

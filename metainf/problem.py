@@ -86,7 +86,7 @@ class Fold:
 
 
 RANDOM = "random"
-UNSEEN = "unseen "
+UNSEEN = "unseen_"
 
 
 def splits(problem: Problem, folds: int = 5) -> dict[str, tuple[Fold, ...]]:
@@ -97,7 +97,7 @@ def splits(problem: Problem, folds: int = 5) -> dict[str, tuple[Fold, ...]]:
     made = {RANDOM: _by_label(problem, tuple(map(str, problem.task_folds(folds))))}
     for name, labels in sorted(problem.groups.items()):
         if len(set(labels)) >= 2:
-            made["given folds" if name == "fold" else UNSEEN + name] = _by_label(problem, labels)
+            made["given_folds" if name == "fold" else UNSEEN + name] = _by_label(problem, labels)
     return made
 
 

@@ -6,6 +6,7 @@ that an auditor can replay it from the record.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from metainf.choice import Choice, Prediction, SelectionRecord, SelectionState
 from metainf.errors import MetaModelMissing, NothingFeasible, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
-from metainf.features import Settings, pair_features, plan, task_features
+from metainf.features import Planner, Settings, plan_features, strategy_features, task_features
 from metainf.learner import margin_of
-from metainf.model import SHIPPED, MetaModel, as_row
+from metainf.model import SHIPPED, MetaModel
 from metainf.strategy import Strategy
 
 FASTEST = "SELECT-001"
@@ -31,6 +32,7 @@ NO_BOUND_FITS = "SELECT-005"
 class _Candidate:
     strategy: Strategy
     settings: Settings
+    features: Mapping[str, float]
     digest: str
 
 
@@ -41,7 +43,7 @@ class Selector:
         self.meta_model_digest = meta_model.digest()
         self.margin = margin_of(meta_model.sigma_log)
         self._start_secs = dict(meta_model.start_secs)
-        self._feature_names = meta_model.feature_names
+        self._in_order = itemgetter(*meta_model.feature_names)
         self._predictor = meta_model.predictor()
         version = meta_model.provenance.get("vllm_version")
         self._vllm_version = version if isinstance(version, str) else ""
@@ -130,7 +132,8 @@ class Selector:
     def _prepare(self, strategy: Strategy) -> _Candidate:
         prepared = self._prepared.get(strategy)
         if prepared is None:
-            prepared = _Candidate(strategy, Settings.of(strategy), strategy.digest())
+            settings = Settings.of(strategy)
+            prepared = _Candidate(strategy, settings, strategy_features(settings), strategy.digest())
             self._prepared[strategy] = prepared
         return prepared
 
@@ -143,24 +146,27 @@ class Selector:
         candidates: Sequence[_Candidate],
     ) -> tuple[Prediction, ...]:
         shared = task_features(model, hardware, workload)
+        planner = Planner(model, hardware, workload)
         rows, rooflines = [], []
         for candidate in candidates:
-            expected = plan(model, hardware, workload, candidate.settings)
-            named = {**shared, **pair_features(model, hardware, workload, candidate.settings, expected)}
-            rows.append(as_row(named, self._feature_names))
+            expected = planner.plan(candidate.settings)
+            met = plan_features(model, hardware, workload, candidate.settings, expected)
+            rows.append(self._in_order({**shared, **candidate.features, **met}))
             rooflines.append(expected.total_secs)
         costs = self._predictor.predict(np.array(rows, dtype=np.float32), np.log(np.array(rooflines)))
+        columns = (costs.total_secs, costs.prefill_secs, costs.decode_secs, costs.bound_secs, costs.p_failure)
+        rounded = [[_rounded(value) for value in column.tolist()] for column in columns]
         return tuple(
             Prediction(
                 strategy=candidate.strategy.name,
-                total_secs=_rounded(costs.total_secs[index]),
-                prefill_secs=_rounded(costs.prefill_secs[index]),
-                decode_secs=_rounded(costs.decode_secs[index]),
-                bound_secs=_rounded(costs.bound_secs[index]),
-                p_failure=_rounded(costs.p_failure[index]),
+                total_secs=total,
+                prefill_secs=prefill,
+                decode_secs=decode,
+                bound_secs=bound,
+                p_failure=p_failure,
                 restart_secs=self._restart_secs(candidate.strategy.name, state),
             )
-            for index, candidate in enumerate(candidates)
+            for candidate, total, prefill, decode, bound, p_failure in zip(candidates, *rounded, strict=True)
         )
 
     def _restart_secs(self, name: str, state: SelectionState) -> float:
@@ -173,7 +179,7 @@ class Selector:
 
 def _rounded(value: float) -> float:
     """Six significant digits: beyond that the last bits of `exp` may differ between machines."""
-    return float(f"{value:.6g}")
+    return float("%.6g" % value)  # noqa: UP031  # twice as quick as an f-string, and five are due per candidate
 
 
 def expected_secs(prediction: Prediction, state: SelectionState) -> float:

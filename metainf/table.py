@@ -92,15 +92,32 @@ def write_table(rows: Sequence[Measurement], path: Path) -> None:
     unfinished.replace(path)
 
 
-def read_table(path: Path) -> tuple[Measurement, ...]:
-    """Every row in file order. Raises `TableUnreadable`."""
+def is_measurements(path: Path) -> bool:
+    """Whether a file declares itself a table of measurements, of whatever version."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        declared = (pq.read_schema(path).metadata or {}).get(b"schema", b"")
+    except (OSError, pa.ArrowException):
+        return False
+    return bytes(declared).startswith(b"quern-measurements-")
+
+
+def read_parquet(path: Path) -> "pa.Table":
+    """Any Parquet file. Raises `TableUnreadable`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise TableUnreadable(str(path), f"no readable Parquet file ({error})") from error
+
+
+def read_table(path: Path) -> tuple[Measurement, ...]:
+    """Every row in file order. Raises `TableUnreadable`."""
+    table = read_parquet(path)
     found = (table.schema.metadata or {}).get(b"schema", b"none").decode()
     if found != SCHEMA_VERSION:
         raise TableUnreadable(str(path), f"schema {found!r} instead of {SCHEMA_VERSION!r}")

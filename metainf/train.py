@@ -13,7 +13,7 @@ import numpy.typing as npt
 from metainf.catalogue import DEFAULT_NAME
 from metainf.costs import Cost, costs
 from metainf.errors import TooFewMeasurements
-from metainf.features import Settings, features, plan
+from metainf.features import Planner, Settings, features
 from metainf.learner import (
     FIXED_PARAMETERS,
     FOLDS,
@@ -22,7 +22,7 @@ from metainf.learner import (
     held_out_residuals,
     spread_within_tasks,
 )
-from metainf.model import MetaModel, as_row
+from metainf.model import MetaModel
 from metainf.problem import Problem
 from metainf.table import OK, Measurement, file_sha256, read_table
 
@@ -46,9 +46,9 @@ def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]
     for cost in measured:
         named = features(cost.model, cost.hardware, cost.workload, cost.strategy)
         names = tuple(named)
-        rows.append(as_row(named, names))
+        rows.append(list(named.values()))
         rooflines.append(
-            plan(cost.model, cost.hardware, cost.workload, Settings.of(cost.strategy)).total_secs
+            Planner(cost.model, cost.hardware, cost.workload).plan(Settings.of(cost.strategy)).total_secs
         )
         total = cost.total_secs
         targets.append((cost.prefill_secs, cost.decode_secs, total) if total is not None else (np.nan,) * 3)

@@ -7,7 +7,7 @@ import pytest
 
 from metainf.baselines import always_default, single_best, virtual_best
 from metainf.errors import TableUnreadable, TooFewMeasurements
-from metainf.evaluate import RANDOM_CHOICE, SBS, SELECTOR, VBS, evaluate
+from metainf.evaluate import RANDOM_CHOICE, SBS, SELECTOR, VBS, evaluate, evaluate_table
 from metainf.generic import read_problem
 from metainf.problem import Fold, Problem, splits
 
@@ -76,12 +76,12 @@ def test_no_task_is_in_both_parts_of_a_fold_and_each_is_judged_once():
     models = {str(i): f"m{i % 3}" for i in range(11)}
     whole = problem(costs, model=models)
     made = splits(whole)
-    assert set(made) == {"random", "unseen model"}
+    assert set(made) == {"random", "unseen_model"}
     for folds in made.values():
         judged = [task for fold in folds for task in fold.test.tasks]
         assert sorted(judged) == sorted(costs)
         assert all(not set(fold.train.tasks) & set(fold.test.tasks) for fold in folds)
-    for fold in made["unseen model"]:
+    for fold in made["unseen_model"]:
         assert not set(fold.train.groups["model"]) & set(fold.test.groups["model"])
 
 
@@ -95,8 +95,8 @@ def test_the_selector_learns_what_a_feature_tells(tmp_path):
             f"t{length},steady,{steady},m{length % 4},{length}",
         ]
     (tmp_path / "costs.csv").write_text("\n".join(lines))
-    scores = evaluate(read_problem(tmp_path / "costs.csv")).scores
-    for split in ("random", "unseen model"):
+    scores = evaluate_table(tmp_path / "costs.csv").scores
+    for split in ("random", "unseen_model"):
         assert scores[split][SELECTOR].gap_closed_log > 0.8
         assert scores[split][RANDOM_CHOICE].slowdown > 1.5
 
@@ -118,3 +118,17 @@ def test_a_generic_table_that_cannot_be_used_is_named(text, message, tmp_path):
 def test_missing_and_impossible_costs_are_failures(tmp_path):
     (tmp_path / "costs.csv").write_text("task_id,alternative,cost\n1,a,2\n1,b,\n1,c,0\n1,d,-1\n1,e,inf\n")
     assert list(np.isfinite(read_problem(tmp_path / "costs.csv").costs)) == [True, False, False, False, False]
+
+
+def test_a_generic_parquet_table_is_read_like_a_csv_and_nonsense_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"task_id": ["1", "1"], "alternative": ["a", "b"], "cost": [1.0, None], "t_size": [3, 3]}
+    pq.write_table(pa.table(columns), tmp_path / "costs.parquet")
+    found = read_problem(tmp_path / "costs.parquet")
+    assert found.rows.tolist() == [[3.0, 1.0, 0.0], [3.0, 0.0, 1.0]]
+    (tmp_path / "nonsense.parquet").write_text("no table")
+    for path in (tmp_path / "nonsense.parquet", tmp_path / "absent.parquet", tmp_path / "absent.csv"):
+        with pytest.raises(TableUnreadable, match="METAINF-006"):
+            evaluate_table(path)
