@@ -91,14 +91,15 @@ def root() -> None:
 
 def report_and_leave(error: Exception) -> NoReturn:
     """Print an error as one line on stderr, with its traceback when QUERN_DEBUG is set, and exit."""
-    from protocol.errors import QuernError
     from quern.console import complain
 
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exception(error)
-    if isinstance(error, QuernError):
+    # Every room's own errors carry the status to leave with; the engine room shares no class with the others.
+    status = getattr(error, "exit_status", None)
+    if isinstance(status, int):
         complain(str(error))
-        sys.exit(error.exit_status)
+        sys.exit(status)
     if isinstance(error, OSError) and error.filename is not None:
         complain(f"{error.filename}: {error.strerror}")
         sys.exit(BAD_INPUT_STATUS)

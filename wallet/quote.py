@@ -18,9 +18,10 @@ from protocol.priority import TOKENS_PER_PRICE, priority
 from protocol.replay import MarketView
 
 RECENT_TASKS = 50
-# Gas of claiming, posting and settling one task, as workers assume it; offers leave room for a rising fee.
+# Gas of claiming, posting and settling one task in a batch, as workers assume it. Alone it costs three times as
+# much, and the base fee may rise: an offer covers that too.
 GAS_PER_TASK = 45_000
-FLAT_MARGIN = 2
+FLAT_MARGIN = 4
 DEFAULT_UNITS_PER_TOKEN = 500
 # A worker that judges whether a task pays assumes that only so much of the output comes.
 LOW_OUTPUT_SHARE = 0.25

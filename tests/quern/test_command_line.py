@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine.base import EngineNotInstalled
 from quern import cli, reference
 from quern.cli import ENTRIES, load
 
@@ -115,3 +117,25 @@ def test_output_into_a_closed_pipe_is_no_defect():
         check=False,
     )
     assert ran.stderr == ""
+
+
+def test_the_password_of_a_wallet_is_never_an_argument():
+    def options(command) -> Iterator[str]:
+        for parameter in command.params:
+            yield from parameter.opts
+        for child in getattr(command, "commands", {}).values():
+            yield from options(child)
+
+    asked = {option for entry in ENTRIES for option in options(load(entry)) if "pass" in option}
+    assert asked == {"--password-file"}
+
+
+def test_an_engine_error_leaves_with_the_status_it_names(monkeypatch, capsys):
+    def broken(entry):
+        raise EngineNotInstalled("vllm: not installed: install quern[cpu]")
+
+    monkeypatch.setattr(cli, "load", broken)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["version"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == "quern: ENGINE-004 vllm: not installed: install quern[cpu]\n"

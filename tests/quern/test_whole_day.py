@@ -1,0 +1,106 @@
+"""Operator, requester and auditor meet through the command line; a fake engine stands in for vLLM."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chain import deployment as deployments
+from tests.quern.conftest import Ran, answer, light_wallet
+
+QUERN = Path(sys.executable).parent / "quern"
+DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "quern-demo"
+START_SECS = 60
+
+
+@pytest.fixture
+def town(run: Callable[..., Ran], devnet, rpc, tmp_path, monkeypatch) -> Callable[..., Ran]:
+    """`quern` where a funded wallet, an announced model and a funded worker's settings are at hand."""
+    home = tmp_path / "home"
+    deployments.save(devnet.deployment, home / "devnet" / "deployment.json")
+    monkeypatch.setenv("QUERN_KEYSTORE_PASSWORD_FILE", os.environ["QUERN_PASSWORD_FILE"])
+    rpc.call("evm_setIntervalMining", 200)
+    light_wallet(home, "alice")
+    for arguments in (
+        ("devnet", "fund", "alice", "--amount", "10ether"),
+        ("model", "add", str(DEMO_MODEL), "--announce"),
+        ("worker", "init", "--engine", "fake"),
+    ):
+        assert run(*arguments).status == 0, arguments
+    address = "0x" + json.loads((home / "worker" / "keystore.json").read_text())["address"]
+    assert run("devnet", "fund", address, "--amount", "1ether").status == 0
+    assert run("money", "deposit", "0.1ether", "--for", address).status == 0
+    return run
+
+
+@pytest.fixture
+def working(town: Callable[..., Ran]) -> Iterator["subprocess.Popen[bytes]"]:
+    """`quern worker run` in a process of its own."""
+    process = subprocess.Popen([str(QUERN), "worker", "run"], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECS
+        while not town("worker", "status", "--json").json()["running"]:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_question_is_served_paid_explained_audited_and_the_worker_goes_home(town, working):
+    assert all(
+        check["ok"] for check in town("worker", "doctor", "--json").json() if check["name"] != "process"
+    )
+    ran = town("submit", "What is 12 + 30?", "--yes", "--wait", "--json", "--timeout-secs", "60")
+    assert ran.status == 0, ran.err
+    told = ran.json()
+    task = told["task"]
+    assert told["verified"] is True
+    assert told["engine"]["engine"] == "fake"
+    assert town("watch", task, "--to-the-end", "--timeout-secs", "60", "--json").json()["state"] == "settled"
+
+    explained = town("metainf", "explain", task[:14], "--json").json()
+    assert explained["replayed"] is True
+    assert explained["chosen"] in town("metainf", "explain", task).out
+    audited = town("audit", task, "--engine", "none", "--json")
+    assert audited.status == 0, audited.out
+    assert [step["outcome"] for step in audited.json()["steps"]] == ["passed"] * 6
+    assert "all 6 steps passed" in town("audit", task, "--engine", "none").out
+
+    codes = [each["code"].split("-")[0] for each in town("worker", "why", task, "--json").json()]
+    assert list(dict.fromkeys(codes)) == ["CLAIM", "RUN", "POST", "SETTLE"]
+    status = town("worker", "status", "--json").json()
+    assert (status["settled"], status["earned_units"] > 0) == (1, True)
+    assert town("worker", "withdraw", "0.05ether").status == 0
+    assert town("worker", "drain", "--wait-secs", "30").out == "Drained.\n"
+    assert working.wait(5) == 0
+
+
+def test_an_audit_that_finds_a_fault_says_so_by_its_exit_status(desk, worker):
+    task = desk.submit()
+    worker.serve(task, answer("prompt-1", "four"))
+    shutil.copy(desk.home / "store" / task[2:] / "receipt", desk.home / "store" / task[2:] / "output")
+    ran = desk.run("audit", task, "--engine", "none", "--json")
+    report = ran.json()
+    failed = [step["step"] for step in report["steps"] if step["outcome"] == "failed"]
+    assert 4 in failed
+    assert ran.status == report["exit_status"] == 10 + failed[0]
+
+
+def test_a_receipt_without_a_selection_cannot_be_explained(desk, worker):
+    task = desk.submit()
+    worker.serve(task, answer("prompt-1", "four"))
+    ran = desk.run("metainf", "explain", task)
+    assert (ran.status, ran.out) == (2, "")
+    assert "METAINF-008" in ran.err
