@@ -18,10 +18,10 @@ from protocol.priority import TOKENS_PER_PRICE, priority
 from protocol.replay import MarketView
 
 RECENT_TASKS = 50
-# Gas of claiming, posting and settling one task in a batch, as workers assume it. Alone it costs three times as
-# much, and the base fee may rise: an offer covers that too.
+# Gas of claiming, posting and settling one task in a batch, as workers assume it.
 GAS_PER_TASK = 45_000
-FLAT_MARGIN = 4
+# Alone a task costs three times that, and the base fee may rise: where no price is known, an offer covers both.
+UNKNOWN_FLAT_MARGIN = 4
 DEFAULT_UNITS_PER_TOKEN = 500
 # A worker that judges whether a task pays assumes that only so much of the output comes.
 LOW_OUTPUT_SHARE = 0.25
@@ -158,7 +158,7 @@ def _latest(tasks: Iterable[TaskView]) -> list[TaskView]:
 
 def _typical_price(settled: Sequence[TaskView], max_output_tokens: int, terms: Terms) -> tuple[int, int]:
     """(fee in UNITs, flat percent) that the median of the settled tasks would have offered."""
-    flats, rates = [0.0], [float(DEFAULT_UNITS_PER_TOKEN)]
+    flats, rates = [float(UNKNOWN_FLAT_MARGIN * terms.gas_units)], [float(DEFAULT_UNITS_PER_TOKEN)]
     if settled:
         requests = [task.request for task in settled]
         flats = [request.max_fee_units * request.flat_percent / 100 for request in requests]
@@ -166,7 +166,7 @@ def _typical_price(settled: Sequence[TaskView], max_output_tokens: int, terms: T
             (request.max_fee_units - flat) / request.max_output_tokens
             for request, flat in zip(requests, flats, strict=True)
         ]
-    flat_units = max(ceil(median(flats)), FLAT_MARGIN * terms.gas_units)
+    flat_units = max(ceil(median(flats)), terms.gas_units)
     fee_units = min(flat_units + ceil(median(rates) * max_output_tokens), _UINT48_MAX)
     return fee_units, min(100, -(-100 * flat_units // fee_units))
 

@@ -58,7 +58,7 @@ class Desk:
     def store(self) -> ContentStore:
         return ContentStore((self.home / "store").as_uri())
 
-    def footprint(self) -> tuple:
+    def footprint(self) -> tuple[int, list[tuple[str, int]]]:
         """All that a refused command must leave as it was: blocks mined, files there."""
         files = sorted((str(path), path.stat().st_mtime_ns) for path in self.home.rglob("*"))
         return self.rpc.block_number(), files
@@ -70,7 +70,9 @@ class Desk:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Ran]:
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
     """Runs one command line in this process, with a home of its own."""
     for name in ("QUERN_HOME", "QUERN_WALLET", "QUERN_RPC", "QUERN_STORE", "QUERN_DEPLOYMENT", "QUERN_DEBUG"):
         monkeypatch.delenv(name, raising=False)

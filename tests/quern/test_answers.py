@@ -11,7 +11,7 @@ from wallet.models import ModelList
 
 
 @pytest.fixture
-def served(desk, worker) -> str:
+def served(desk, worker):
     task = desk.submit()
     worker.serve(task, answer("prompt-1", "two plus two"))
     return task

@@ -3,7 +3,6 @@
 import json
 import socket
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ LATER = 3
 def refused(desk):
     """Runs a command that must be refused: returns its one line."""
 
-    def check(status: int, *arguments: str) -> str:
+    def check(status: int, *arguments: str):
         before = desk.footprint()
         ran = desk.run(*arguments)
         *offer, line = ran.err.rstrip("\n").split("\n")
@@ -141,7 +140,7 @@ def test_an_rpc_address_that_is_none(refused):
 def deployment_with(desk, tmp_path):
     """A deployment file that differs from the true one."""
 
-    def write(**changes: object) -> Path:
+    def write(**changes: object):
         path = tmp_path / "other.json"
         deployments.save(replace(desk.market.deployment, **changes), path)
         return path

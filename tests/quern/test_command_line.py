@@ -55,7 +55,7 @@ def test_help_lists_every_command_by_the_first_line_of_its_own_help():
     listed = quern("--help").stdout
     for entry in ENTRIES:
         assert re.search(rf"^  {entry.name} +{re.escape(entry.summary)}$", listed, re.MULTILINE), entry.name
-        assert load(entry).help.splitlines()[0].startswith(entry.summary.rstrip(".")), entry.name
+        assert (load(entry).help or "").splitlines()[0].startswith(entry.summary.rstrip(".")), entry.name
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

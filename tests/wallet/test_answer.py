@@ -29,7 +29,7 @@ def decode(token_ids) -> str:
     return {(1, 2, 3): "one", (): ""}[tuple(token_ids)]
 
 
-def honest() -> tuple:
+def honest():
     return posted(*ENTRIES)
 
 
