@@ -1,0 +1,177 @@
+"""A task served by hand on the real node, honestly or not, for the auditor to look at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from chain.devnet import Devnet, dev_account
+from chain.market import Market
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.store import ContentStore, input_key, manifest_key, output_key, params_key, receipt_key
+from engine.base import Completion, Engine, GenerationRequest, Sampling
+from engine.tokenizer import Tokenizer
+from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload
+from protocol.batchfile import Message, OutputEntry, OutputFile, Prompt, write_input, write_output
+from protocol.digest import JsonValue, json_digest, sha256
+from protocol.manifest import build_manifest, model_id
+from protocol.params import GenerationParams
+from protocol.receipt import Body, ReceiptDocument, table_digest
+from protocol.request import Request, task_id
+from tests.checkout import ROOT
+
+MODEL_DIR = ROOT / "models" / "quern-demo"
+REQUESTER, OPERATOR = dev_account(3), dev_account(4)
+PARAMS = GenerationParams(max_tokens=12)
+WINDOW_SECS = 5
+LEASE_SECS = 60
+ETHER_UNITS = 10**9
+
+Entries = tuple[OutputEntry, ...]
+
+
+def as_they_are(entries: Entries) -> Entries:
+    return entries
+
+
+class Bench:
+    """Submits, generates and posts; each step can be made dishonest."""
+
+    def __init__(self, devnet: Devnet, folder: Path, engine: Engine) -> None:
+        self.devnet, self.engine = devnet, engine
+        self.rpc = Rpc(devnet.rpc_url)
+        self.market = Market(self.rpc, devnet.deployment)
+        self.store = ContentStore(str(folder / "store"))
+        self.requester, self.operator = Sender(self.rpc, REQUESTER), Sender(self.rpc, OPERATOR)
+        self.tokenizer = Tokenizer(MODEL_DIR)
+        self.salt = 0
+        manifest = build_manifest(MODEL_DIR)
+        self.model = model_id(manifest)
+        self.store.put(manifest_key(self.model), manifest.encoded())
+        self.operator.send_and_wait(self.market.deposit(OPERATOR.address, ETHER_UNITS))
+
+    def submit(self, *questions: str, tip_units: int = 0, params: GenerationParams = PARAMS) -> Request:
+        """A task of chat questions, on chain and open."""
+        self.salt += 1
+        prompts = [
+            Prompt(f"q{place}", messages=(Message("user", text),)) for place, text in enumerate(questions)
+        ]
+        data = write_input(self.salt.to_bytes(32, "big"), prompts)
+        self.store.put(input_key(sha256(data)), data)
+        self.store.put(params_key(params.digest()), params.encoded())
+        request = Request(
+            requester=REQUESTER.address,
+            salt=self.salt.to_bytes(32, "big"),
+            model_id=self.model,
+            input_digest=sha256(data),
+            params_digest=params.digest(),
+            max_fee_units=50_000,
+            flat_percent=20,
+            tip_units=tip_units,
+            max_output_tokens=params.max_tokens * len(questions),
+            bond_units=1,
+            deadline=self.now() + 3_600,
+            lease_secs=LEASE_SECS,
+            input_uri=input_key(sha256(data)),
+        )
+        self.requester.send_and_wait(self.market.submit(request, request.max_fee_units + tip_units))
+        return request
+
+    def serve(
+        self,
+        *questions: str,
+        alter: Callable[[Entries], Entries] = as_they_are,
+        select: Callable[[dict[str, JsonValue]], dict[str, JsonValue]] = dict,
+        params: GenerationParams = PARAMS,
+    ) -> bytes:
+        """From submit to settled, window and all. `alter` and `select` make the post dishonest."""
+        request = self.submit(*questions, params=params)
+        served = task_id(self.market.domain, request)
+        self.operator.send_and_wait(self.market.claim_many([served]))
+        entries = alter(self.generate(questions, params))
+        self.post(served, entries, select(self.selection(questions, params)))
+        self.rpc.call("evm_increaseTime", WINDOW_SECS + 1)
+        self.operator.send_and_wait(self.market.settle_many([served]))
+        return served
+
+    def generate(self, questions: Sequence[str], params: GenerationParams) -> Entries:
+        """Real greedy tokens of the demo model."""
+        prompts = [self.tokenizer.encode_chat([{"role": "user", "content": text}]) for text in questions]
+        self.engine.submit(
+            [
+                GenerationRequest(f"q{place}", ids, params.max_tokens, Sampling())
+                for place, ids in enumerate(prompts)
+            ]
+        )
+        done: dict[str, Completion] = {}
+        while len(done) < len(prompts):
+            for event in self.engine.events(30.0):
+                if isinstance(event, Completion):
+                    done[event.request_id] = event
+        return tuple(
+            self.entry(f"q{place}", done[f"q{place}"].token_ids, done[f"q{place}"].finish_reason, len(ids))
+            for place, ids in enumerate(prompts)
+        )
+
+    def entry(self, custom_id: str, tokens: Sequence[int], reason: str, prompt_tokens: int) -> OutputEntry:
+        """With the text that the tokens have."""
+        return OutputEntry(custom_id, self.tokenizer.decode(tokens), tuple(tokens), reason, prompt_tokens)
+
+    def retold(self, entry: OutputEntry, tokens: Sequence[int], reason: str | None = None) -> OutputEntry:
+        """Other tokens under the same prompt, consistent in every digest."""
+        return self.entry(entry.custom_id, tokens, reason or entry.finish_reason, entry.prompt_tokens)
+
+    def selection(self, questions: Sequence[str], params: GenerationParams) -> dict[str, JsonValue]:
+        """The record of a real choice."""
+        prompts = [self.tokenizer.encode_chat([{"role": "user", "content": text}]) for text in questions]
+        workload = Workload.from_token_ids(prompts, [params.max_tokens] * len(prompts))
+        facts = ModelFacts.from_dir(MODEL_DIR)
+        return Selector.load().select(facts, hardware(), workload, SelectionState()).record.to_json()
+
+    def post(self, served: bytes, entries: Entries, selection: dict[str, JsonValue]) -> None:
+        """Output and receipt into the store, the receipt's leaf on chain."""
+        output = OutputFile(entries)
+        engine: dict[str, JsonValue] = {"engine": "transformers", "dtype": "float32"}
+        body = Body(
+            task_id=served,
+            worker=OPERATOR.address,
+            output_root=output.root(),
+            table_digest=table_digest(output.table()),
+            engine_digest=json_digest(engine),
+            strategy_digest=json_digest(selection),
+            prompt_tokens=output.prompt_tokens(),
+            started_at_ms=1,
+            finished_at_ms=2,
+        )
+        document = ReceiptDocument(
+            self.market.domain, body, output.output_tokens(), output.table(), engine, selection, {}
+        )
+        self.store.put(output_key(served), write_output(entries))
+        self.store.put(receipt_key(served), document.encoded())
+        self.operator.send_and_wait(self.market.post_batch([document.receipt()]))
+
+    def now(self) -> int:
+        return self.rpc.latest().timestamp
+
+
+_HARDWARE: list[HardwareFacts] = []
+
+
+def hardware() -> HardwareFacts:
+    """Measured once: it takes a moment."""
+    if not _HARDWARE:
+        _HARDWARE.append(HardwareFacts.detect("cpu"))
+    return _HARDWARE[0]
+
+
+def first_changed(tokens: Sequence[int], place: int, to: int) -> tuple[int, ...]:
+    """`tokens` with the one at `place` replaced."""
+    return (*tokens[:place], to, *tokens[place + 1 :])
+
+
+def with_first(entries: Entries, changed: OutputEntry) -> Entries:
+    return (changed, *entries[1:])
+
+
+def with_text(entry: OutputEntry, text: str) -> OutputEntry:
+    return replace(entry, text=text)
