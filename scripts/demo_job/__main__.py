@@ -43,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--report", type=Path, default=Path(REPORT_FILE), help=f"where to write {REPORT_FILE}"
     )
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / ".quern" / "demo", help="emptied, then used for all state"
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
-    home = Home(ROOT / ".quern" / "demo")
+    home = Home(options.home.absolute())
     process: subprocess.Popen[bytes] | None = None
     kept = passed = False
     try:
