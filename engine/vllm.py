@@ -90,8 +90,9 @@ class VllmEngine(SteppedEngine):
         if self._stopped:
             return
         super().stop()
-        with self._stepping:
-            if self._started:
+        # Alone in its process, vLLM is gone soonest when the process is; other processes want to be told.
+        if self._started and self._llm.vllm_config.parallel_config.world_size > 1:
+            with self._stepping:
                 self._llm.engine_core.shutdown()
 
     def _admit(self, item: OpenRequest) -> None:

@@ -8,14 +8,25 @@ import pytest
 from engine.base import EngineConfig, EngineFacts, EngineKind
 from engine.child import ChildEngine
 from engine.tokenizer import Tokenizer
-from tests.engine.support import ENGINE_ARGS, MODEL_DIR, START_SECS, group_members, until
+from tests.engine.support import (
+    ENGINE_ARGS,
+    LONG_ANSWER,
+    MODEL_DIR,
+    START_SECS,
+    group_members,
+    long_prompt,
+    until,
+)
 
 
 @dataclass(frozen=True)
 class Running:
+    """`long_prompt` has a greedy answer of at least `LONG_ANSWER` tokens from this engine."""
+
     kind: EngineKind
     engine: ChildEngine
     facts: EngineFacts
+    long_prompt: tuple[int, ...]
 
 
 def _running(kind: EngineKind) -> Iterator[Running]:
@@ -24,7 +35,8 @@ def _running(kind: EngineKind) -> Iterator[Running]:
         facts = engine.start(START_SECS)
         group = engine.pid
         assert group is not None
-        yield Running(kind, engine, facts)
+        vocab_size = Tokenizer(MODEL_DIR).vocab_size
+        yield Running(kind, engine, facts, long_prompt(engine, vocab_size, LONG_ANSWER))
     finally:
         engine.stop()
     engine.stop()

@@ -14,7 +14,6 @@ from tests.engine.support import (
     ask,
     generate,
     group_members,
-    longest_prompt,
     until,
 )
 
@@ -27,7 +26,7 @@ SAMPLED = Sampling(temperature=0.8, top_p=0.95, seed=7)
 def requests(vllm: Running, tokenizer: Tokenizer) -> list[GenerationRequest]:
     chats = [[{"role": "user", "content": text}] for text in ("12+34", "sort 5 3 9", "Tell me a story.")]
     prompts = [
-        longest_prompt(vllm.engine, tokenizer.vocab_size, at_least=100),
+        vllm.long_prompt,
         *(tokenizer.encode_chat(chat) for chat in chats),
         tokenizer.encode_prompt("Once upon a time"),
     ]

@@ -182,7 +182,7 @@ def test_half_a_surrogate_pair_is_refused(demo: tuple[Tokenizer, Any]):
 
 
 @pytest.mark.parametrize(
-    "file, content, words",
+    ("file", "content", "words"),
     [
         ("tokenizer.json", None, "tokenizer.json: missing"),
         ("tokenizer.json", "{}", "not a tokenizer"),

@@ -1,5 +1,6 @@
 """Frames survive any cut of the byte stream, and every type comes out as it went in."""
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator
@@ -49,10 +50,8 @@ def pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
     yield reading, writing
     for fd in (reading, writing):
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
 
 
 def through_a_pipe(frame: wire.Frame) -> wire.Frame:
