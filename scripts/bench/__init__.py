@@ -1,0 +1,1 @@
+"""Programs that print figures, each as one JSON object on its last line."""
