@@ -24,6 +24,10 @@ PLAIN_SHARE = 0.2
 """Share of the training cases given as bare text instead of chat."""
 
 
+SHORTEST_SORTED = (3, 6)
+"""Half of the sorting cases have at least six digits: the long ones are learned last."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Token ids (rows, tokens), right-padded, and the same-shaped mask of answer tokens to predict."""
@@ -55,8 +59,7 @@ class Batches:
 
     def short(self, task: Task, rows: int) -> Batch:
         """`rows` arithmetic or sorting cases."""
-        make = arithmetic_case if task is Task.ARITHMETIC else sorting_case
-        return self._batch([self._parts(make(self._rng, Split.TRAIN)) for _ in range(rows)])
+        return self._batch([self._parts(self._short_case(task)) for _ in range(rows)])
 
     def stories(self, rows: int, min_days: int, max_days: int) -> Batch:
         cases = (story_case(self._rng, Split.TRAIN, min_days, max_days) for _ in range(rows))
@@ -66,6 +69,11 @@ class Batches:
         """Conversations of several questions over one table: many answers for one reading of the table."""
         pairs = self._rng.randint(shape.min_pairs, shape.max_pairs)
         return self._batch([self._conversation(pairs, shape.questions) for _ in range(shape.rows)])
+
+    def _short_case(self, task: Task) -> Case:
+        if task is Task.ARITHMETIC:
+            return arithmetic_case(self._rng, Split.TRAIN)
+        return sorting_case(self._rng, Split.TRAIN, min_digits=self._rng.choice(SHORTEST_SORTED))
 
     def _conversation(self, pairs: int, questions: int) -> list[Part]:
         rng = self._rng

@@ -16,16 +16,17 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .data import Batch, Batches, RecallShape
+from .headstart import give_head_start
 from .tasks import Task
 from .tokenizer import END, PAD
 
 CONTEXT_TOKENS = 2048
 
 RECALL_LEVELS = (
-    RecallShape(rows=24, min_pairs=2, max_pairs=6, questions=8),
-    RecallShape(rows=16, min_pairs=3, max_pairs=16, questions=12),
-    RecallShape(rows=10, min_pairs=6, max_pairs=40, questions=16),
-    RecallShape(rows=6, min_pairs=8, max_pairs=128, questions=24),
+    RecallShape(rows=12, min_pairs=2, max_pairs=6, questions=8),
+    RecallShape(rows=10, min_pairs=3, max_pairs=16, questions=12),
+    RecallShape(rows=8, min_pairs=6, max_pairs=40, questions=16),
+    RecallShape(rows=5, min_pairs=8, max_pairs=128, questions=24),
 )
 """Short tables first: recall starts as induction over a few lines and stretches once that works."""
 
@@ -33,6 +34,7 @@ STORY_DAYS = ((3, 4), (3, 6), (3, 10), (3, 10))
 """Story lengths that go with each recall level."""
 
 LEVEL_UP_ACCURACY = 0.9
+MASTERED_ACCURACY = 0.95
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Plan:
     steps: int
     seed: int = 7
     peak_rate: float = 3e-3
+    embedding_rate_share: float = 1.0
     warmup_steps: int = 50
     decay_share: float = 0.4
     arithmetic_rows: int = 192
-    sorting_rows: int = 96
+    sorting_rows: int = 64
     story_rows: int = 4
     story_every: int = 2
-    save_every: int = 100
+    mastered_recall_every: int = 4
+    save_every: int = 50
 
     def rate_at(self, step: int) -> float:
         decay_steps = self.steps * self.decay_share
@@ -62,9 +66,12 @@ class Progress:
     accuracy: dict[str, float] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
 
+    def has_mastered_recall(self) -> bool:
+        return self.level == len(RECALL_LEVELS) - 1 and self.accuracy[Task.RECALL] > MASTERED_ACCURACY
+
     def record(self, task: Task, loss: float, accuracy: float) -> None:
         for means, value in ((self.loss, loss), (self.accuracy, accuracy)):
-            means[task] = 0.95 * means.get(task, value) + 0.05 * value
+            means[task.value] = 0.95 * means.get(task.value, value) + 0.05 * value
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -76,14 +83,19 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
-        head_dim=32,
+        head_dim=64,
         max_position_embeddings=CONTEXT_TOKENS,
+        attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
         pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.05)
+    give_head_start(model)
+    return model
 
 
 class Trainer:
@@ -114,9 +126,10 @@ class Trainer:
                     out.write(json.dumps(line) + "\n")
 
     def _step(self) -> None:
-        for optimizer in self._optimizers:
+        rate = self.plan.rate_at(self.progress.step)
+        for optimizer, share in zip(self._optimizers, (1.0, self.plan.embedding_rate_share), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = self.plan.rate_at(self.progress.step)
+                group["lr"] = rate * share
         for task, batch in self._batches():
             self._accumulate(task, batch)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -128,17 +141,18 @@ class Trainer:
             and self.progress.level < len(RECALL_LEVELS) - 1
         ):
             self.progress.level += 1
-            self.progress.accuracy[Task.RECALL] = 0.0
+            self.progress.accuracy[Task.RECALL.value] = 0.0
 
     def _batches(self) -> list[tuple[Task, Batch]]:
         plan, step, level = self.plan, self.progress.step, self.progress.level
         source = Batches(self.tokenizer, seed=plan.seed * 1_000_003 + step)
-        review = step % 4 == 3
+        easier = max(level - 1, 0) if step % 3 == 2 else level
         batches = [
             (Task.ARITHMETIC, source.short(Task.ARITHMETIC, plan.arithmetic_rows)),
             (Task.SORTING, source.short(Task.SORTING, plan.sorting_rows)),
-            (Task.RECALL, source.recall(RECALL_LEVELS[level - 1 if review and level else level])),
         ]
+        if not self.progress.has_mastered_recall() or step % plan.mastered_recall_every == 0:
+            batches.append((Task.RECALL, source.recall(RECALL_LEVELS[easier])))
         if step % plan.story_every == 0:
             batches.append((Task.STORY, source.stories(plan.story_rows, *STORY_DAYS[level])))
         return batches
