@@ -62,8 +62,8 @@ done_already() { # stamp fingerprint
 
 heartbeat() {
     local waited=0
-    while sleep 20 >/dev/null 2>&1 9<&- && kill -0 $$ 2>/dev/null; do
-        waited=$((waited + 20))
+    while sleep 30 >/dev/null 2>&1 9<&- && kill -0 $$ 2>/dev/null; do
+        waited=$((waited + 30))
         echo "    still at it: $waited s, $(grep -cE '^(Collecting|Requirement)' "$log") packages looked up"
     done
 }
