@@ -291,7 +291,7 @@ contract InferenceMarket is IInferenceMarket, EIP712, ReentrancyGuardTransient {
                 escrow.maxFee(), word.flatPercent(), word.outputTokens(), word.maxOutputTokens()
             );
             unchecked {
-                // Each term has at most 80 bits, and no call has 2**16 items.
+                // Terms of 80 bits at most: no call is long enough to overflow their sums.
                 uint256 paid = charge + escrow.tip();
                 uint256 refunded = escrow.maxFee() - charge;
                 payee.credit += paid + bond;

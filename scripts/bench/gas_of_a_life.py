@@ -13,7 +13,7 @@ from chain import devnet
 from chain.call import Call
 from chain.deployment import Deployment
 from chain.market import Market
-from chain.node import HARDHAT_DIR
+from chain.node import HARDHAT_DIR, PROJECT_ROOT
 from chain.rpc import Rpc
 from chain.sender import Sender
 from protocol.errors import QuernError
@@ -21,6 +21,28 @@ from protocol.receipt import Receipt
 from protocol.request import Request, task_id
 
 SNAPSHOT = HARDHAT_DIR / "snapshots" / "gas.json"
+PAGE = PROJECT_ROOT / "docs" / "protocol.md"
+TABLE_START, TABLE_END = "<!-- gas table -->\n", "<!-- end of gas table -->"
+BUDGETS = {
+    "submit": 95_000,
+    "submit_many_10_each": 72_000,
+    "claim_32_each": 10_000,
+    "post_32_each": 12_000,
+    "settle_32_each": 13_000,
+    "life_alone": 240_000,
+    "life_batched_32": 95_000,
+    "life_per_prompt_100": 2_500,
+}
+_MEANINGS = {
+    "submit": "submit, from the balance",
+    "submit_many_10_each": "submitMany of 10, each",
+    "claim_32_each": "claimMany of 32, each",
+    "post_32_each": "postBatch of 32, each",
+    "settle_32_each": "settleMany of 32, each",
+    "life_alone": "whole life of one task, alone",
+    "life_batched_32": "whole life of one task, in batches of 32",
+    "life_per_prompt_100": "whole life per prompt, 100 prompts in a task alone",
+}
 BATCH = 32
 ETHER_UNITS = 10**9
 LEASE_SECS = 300
@@ -129,9 +151,24 @@ def measure(deployment: Deployment) -> dict[str, int]:
     }
 
 
+def table(figures: dict[str, int]) -> str:
+    """The figures as a Markdown table beside their budgets."""
+    rows = [f"| {_MEANINGS[name]} | {gas:,} | {BUDGETS[name]:,} |" for name, gas in figures.items()]
+    return "\n".join(["| Operation | gas | budget |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def _save(figures: dict[str, int]) -> None:
+    SNAPSHOT.write_text(json.dumps(figures, indent=2) + "\n")
+    before, _, rest = PAGE.read_text().partition(TABLE_START)
+    _, _, after = rest.partition(TABLE_END)
+    PAGE.write_text(before + TABLE_START + table(figures) + TABLE_END + after)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="gas", description=__doc__)
-    parser.add_argument("--save", action="store_true", help=f"write the figures to {SNAPSHOT.name}")
+    parser.add_argument(
+        "--save", action="store_true", help=f"renew {SNAPSHOT.name} and the table in {PAGE.name}"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quern-gas-") as folder:
         home = Path(folder)
@@ -144,7 +181,7 @@ def main() -> int:
         finally:
             devnet.down(home)
     if arguments.save:
-        SNAPSHOT.write_text(json.dumps(figures, indent=2) + "\n")
+        _save(figures)
     print(json.dumps(figures))
     return 0
 

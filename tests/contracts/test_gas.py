@@ -5,19 +5,10 @@ import subprocess
 
 import pytest
 
-from chain.node import HARDHAT_DIR, PROJECT_ROOT
+from chain.node import PROJECT_ROOT
+from scripts.bench.gas_of_a_life import BUDGETS, PAGE, SNAPSHOT, table
 
 TOLERANCE = 0.01
-BUDGETS = {
-    "submit": 95_000,
-    "submit_many_10_each": 72_000,
-    "claim_32_each": 10_000,
-    "post_32_each": 12_000,
-    "settle_32_each": 13_000,
-    "life_alone": 240_000,
-    "life_batched_32": 95_000,
-    "life_per_prompt_100": 2_500,
-}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def test_gas_is_within_its_budget(figures: dict[str, int], name: str) -> None:
 
 
 def test_gas_does_not_drift_from_the_snapshot(figures: dict[str, int]) -> None:
-    snapshot = json.loads((HARDHAT_DIR / "snapshots" / "gas.json").read_text())
+    snapshot = json.loads(SNAPSHOT.read_text())
     assert snapshot.keys() == figures.keys() == BUDGETS.keys()
     drifted = {
         name: (snapshot[name], gas)
@@ -43,3 +34,7 @@ def test_gas_does_not_drift_from_the_snapshot(figures: dict[str, int]) -> None:
         if abs(gas - snapshot[name]) > TOLERANCE * snapshot[name]
     }
     assert not drifted, f"if that is meant, run scripts/bench/gas --save: {drifted}"
+
+
+def test_the_page_shows_the_snapshot() -> None:
+    assert table(json.loads(SNAPSHOT.read_text())) in PAGE.read_text()
