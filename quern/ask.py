@@ -256,8 +256,13 @@ def _show_offer(
 
 
 def _confirm(yes: bool) -> None:
-    if not yes and not typer.confirm("Sign and send?", err=True):
-        note("Nothing was sent.")
+    try:
+        agreed = yes or typer.confirm("Sign and send?", err=True)
+    except typer.Abort:
+        note("")
+        agreed = False
+    if not agreed:
+        note("Nothing was sent. Where nobody can be asked, give --yes.")
         raise typer.Exit(2)
 
 

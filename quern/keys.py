@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quern import options
-from quern.console import say, say_json, say_table
+from quern.console import note, say, say_json, say_table
 from quern.context import home
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ def import_(
     from wallet.keystore import Keystore
     from wallet.passwords import password_for
 
-    key = key_file.read_text() if key_file else typer.prompt("Private key", hide_input=True)
+    try:
+        key = key_file.read_text() if key_file else typer.prompt("Private key", hide_input=True, err=True)
+    except typer.Abort:
+        note("Nothing was written. Where nobody can be asked, give --key-file.")
+        raise typer.Exit(2) from None
     keystore = Keystore(home().wallets)
     _show(keystore.import_key(name, key, password_for(name, password_file, is_new=True)), as_json)
 

@@ -1,5 +1,6 @@
 """A requester's day on a real chain, through the command line alone."""
 
+import io
 import json
 
 import pytest
@@ -39,14 +40,17 @@ def test_a_prompt_becomes_a_task_whose_input_can_be_fetched_and_checked(desk):
 
 
 def test_submit_shows_the_most_it_can_cost_and_who_can_read_it_before_it_signs(desk, monkeypatch):
-    monkeypatch.setattr("sys.stdin", __import__("io").StringIO("n\n"))
     before = desk.footprint()
-    ran = desk.run("submit", "what is 2 + 2")
-    assert ran.status == 2
-    assert "Price    at most" in ran.err
-    assert "can be read by whoever can read the store" in ran.err
-    assert "Nothing was sent" in ran.err
-    assert desk.footprint() == before
+    for typed in ("n\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        ran = desk.run("submit", "what is 2 + 2")
+        assert ran.status == 2
+        assert "Price    at most" in ran.err
+        assert "can be read by whoever can read the store" in ran.err
+        assert "Nothing was sent" in ran.err
+        assert desk.footprint() == before
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert desk.run("submit", "what is 2 + 2").status == 0
 
 
 def test_a_task_pays_from_the_free_balance_first(desk):

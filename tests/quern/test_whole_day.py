@@ -28,9 +28,11 @@ def town(run: Callable[..., Ran], devnet, rpc, tmp_path, monkeypatch) -> Callabl
     monkeypatch.setenv("QUERN_KEYSTORE_PASSWORD_FILE", os.environ["QUERN_PASSWORD_FILE"])
     rpc.call("evm_setIntervalMining", 200)
     light_wallet(home, "alice")
+    # A copy: the same bytes for everybody in the test, whatever happens to the checkout meanwhile.
+    model = shutil.copytree(DEMO_MODEL, tmp_path / "demo")
     for arguments in (
         ("devnet", "fund", "alice", "--amount", "10ether"),
-        ("model", "add", str(DEMO_MODEL), "--announce"),
+        ("model", "add", str(model), "--announce"),
         ("worker", "init", "--engine", "fake"),
     ):
         assert run(*arguments).status == 0, arguments
@@ -59,9 +61,8 @@ def working(town: Callable[..., Ran]) -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.mark.slow
 def test_a_question_is_served_paid_explained_audited_and_the_worker_goes_home(town, working):
-    assert all(
-        check["ok"] for check in town("worker", "doctor", "--json").json() if check["name"] != "process"
-    )
+    checks = town("worker", "doctor", "--json").json()
+    assert [check for check in checks if not check["ok"]] == []
     ran = town("submit", "What is 12 + 30?", "--yes", "--wait", "--json", "--timeout-secs", "60")
     assert ran.status == 0, ran.err
     told = ran.json()
