@@ -32,6 +32,7 @@ class Entry:
 
 ENTRIES = (
     Entry("devnet", "quern.devnet", "app", "Start, stop and look at the local Ethereum devnet."),
+    Entry("deploy", "quern.deploy", "deploy", "Put the contracts on a chain of your own."),
     Entry("model", "quern.model", "app", "Add models to this machine and announce them on chain."),
     Entry("wallet", "quern.keys", "app", "Make, import and list encrypted wallets."),
     Entry("quote", "quern.ask", "quote", "Say what an answer would cost and how long it would take."),

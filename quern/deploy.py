@@ -1,5 +1,6 @@
 """`quern deploy`: the contracts on any Ethereum chain."""
 
+from errno import EEXIST
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,9 @@ def deploy(
     from chain.deployer import deploy as put_on_chain
     from chain.deployment import PRESETS, save
     from chain.rpc import Rpc
-    from wallet.errors import FileExists
 
     if output.exists():
-        raise FileExists(output)
+        raise FileExistsError(EEXIST, "it exists; name a new file", str(output))
     node = Rpc(rpc)
     chain_id = node.chain_id()
     account = connect.unlocked(wallet, password_file)
