@@ -92,22 +92,36 @@ def run_sweep(sweep: Sweep, table: Path, progress: Callable[[Progress], None] = 
     """
     rows = list(read_table(table)) if table.exists() else []
     before = len(rows)
-    total = sum(len(setting.tasks) for setting in sweep.settings) * len(sweep.strategies) * sweep.repeats
+    planned = {
+        (_task_id(setting, task), strategy.digest(), repeat)
+        for setting in sweep.settings
+        for task in setting.tasks
+        for strategy in sweep.strategies
+        for repeat in range(sweep.repeats)
+    }
+    done = len(planned & {_key(row) for row in rows})
     for setting in sweep.settings:
         facts = ModelFacts.from_dir(setting.model_dir)
         for group in _groups(sweep.strategies, sweep.resident):
-            known = {(row.task_id, row.strategy_digest, row.repeat) for row in rows}
+            known = {_key(row) for row in rows}
             sessions = [_Session(sweep, setting, facts, strategy) for strategy in group]
             try:
                 for row in _measure_together(sweep.repeats, setting, sessions, known):
                     rows.append(row)
-                    progress(Progress(len(rows), total, row.task_id, row.strategy, row.outcome, row.problem))
+                    done += 1
+                    progress(
+                        Progress(done, len(planned), row.task_id, row.strategy, row.outcome, row.problem)
+                    )
             finally:
                 for session in sessions:
                     session.stop()
                 if len(rows) > len(known):
                     write_table(rows, table)
     return len(rows) - before
+
+
+def _key(row: Measurement) -> tuple[str, str, int]:
+    return row.task_id, row.strategy_digest, row.repeat
 
 
 def _groups(strategies: Sequence[Strategy], size: int) -> Iterator[Sequence[Strategy]]:
@@ -195,13 +209,14 @@ class _Session:
         began = time.monotonic()
         try:
             self._facts = engine.start(START_TIMEOUT_SECS)
+            self._engine, self._pid = engine, engine.pid or 0
+            # First use loads kernels and, for n-grams, compiles them: part of starting.
+            self._run(self._first_batch())
         except EngineError as error:
             engine.stop()
+            self._engine = None
             self._refusal = str(error)
             return
-        self._engine, self._pid = engine, engine.pid or 0
-        # First use loads kernels and, for n-grams, compiles them: part of starting.
-        self._run(self._first_batch())
         self._start_wall_secs = time.monotonic() - began
         self._start_cpu_secs = _cpu_secs(self._pid)
 
