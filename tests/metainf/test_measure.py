@@ -93,7 +93,7 @@ def test_a_refused_start_is_an_outcome_of_every_task(sweep, strategies, tmp_path
 
 
 def test_an_engine_that_dies_on_its_first_batch_counts_as_a_refused_start(sweep, strategies, tmp_path):
-    faulty = injected(strategies[0], crash_after_tokens=1)
+    faulty = injected(strategies[0], crash_after_tokens=2, tokens_per_sec=50)
     run_sweep(replace(sweep, strategies=(faulty,)), tmp_path / "t.parquet")
     rows = read_table(tmp_path / "t.parquet")
     assert [row.outcome for row in rows] == [START_FAILED] * 4
