@@ -23,9 +23,13 @@ class ChildProcess:
     """`command` gets three more arguments: the descriptor to read, the one to write, and our process id."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log_path: Path | None) -> None:
+        self._log: BinaryIO = (
+            log_path.open("a+b") if log_path else tempfile.TemporaryFile()  # noqa: SIM115 - closed when buried
+        )
+        # vLLM leaves its sockets and rendezvous files in the temporary folder of a process that was killed.
+        self._scratch = tempfile.TemporaryDirectory(prefix="quern-engine-", ignore_cleanup_errors=True)
         child_reads, self.to_child = os.pipe()
         self.from_child, child_writes = os.pipe()
-        self._log: BinaryIO = log_path.open("a+b") if log_path else tempfile.TemporaryFile()  # noqa: SIM115 - closed when buried
         try:
             self._popen = subprocess.Popen(
                 [*command, str(child_reads), str(child_writes), str(os.getpid())],
@@ -33,7 +37,7 @@ class ChildProcess:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(child_reads, child_writes),
-                env=process_environment(environment),
+                env={**process_environment(environment), "TMPDIR": self._scratch.name},
                 start_new_session=True,
             )
         except BaseException:
@@ -87,6 +91,7 @@ class ChildProcess:
         os.close(self.to_child)
         os.close(self.from_child)
         self._log.close()
+        self._scratch.cleanup()
 
 
 def _how_it_ended(status: int, *, exited_alone: bool) -> str:

@@ -35,8 +35,7 @@ def _running(kind: EngineKind) -> Iterator[Running]:
         facts = engine.start(START_SECS)
         group = engine.pid
         assert group is not None
-        vocab_size = Tokenizer(MODEL_DIR).vocab_size
-        yield Running(kind, engine, facts, long_prompt(engine, vocab_size, LONG_ANSWER))
+        yield Running(kind, engine, facts, long_prompt(engine, Tokenizer(MODEL_DIR), LONG_ANSWER))
     finally:
         engine.stop()
     engine.stop()

@@ -15,6 +15,7 @@ from engine.base import (
     Progress,
     Sampling,
 )
+from engine.tokenizer import Tokenizer
 from tests.checkout import ROOT
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
@@ -90,10 +91,16 @@ def first_progress(engine: Engine, request: GenerationRequest) -> Heard:
     return heard
 
 
-def long_prompt(engine: Engine, vocab_size: int, at_least: int) -> tuple[int, ...]:
+def long_prompt(engine: Engine, tokenizer: Tokenizer, at_least: int) -> tuple[int, ...]:
     """A prompt to which this engine gives a long greedy answer, found by trying one after another."""
-    for seed in range(40):
-        request = ask([3 + (7 * seed + step * (seed + 5)) % (vocab_size - 3) for step in range(12)], at_least)
+    stories = (
+        f"Tell a story of 10 days about {name} from the mill." for name in ("Mira the fox", "Otto the owl")
+    )
+    for prompt in (
+        *(tokenizer.encode_chat([{"role": "user", "content": story}]) for story in stories),
+        *(tuple(20 + (7 * seed + step * (seed + 5)) % 900 for step in range(12)) for seed in range(40)),
+    ):
+        request = ask(prompt, at_least)
         if len(generate(engine, request).tokens(request)) == at_least:
             return request.prompt_token_ids
     raise AssertionError("no long answer among the candidates")

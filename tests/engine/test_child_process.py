@@ -65,6 +65,12 @@ def events_until_error(engine: ChildEngine, secs: float = 20.0) -> list[object]:
     return found
 
 
+def scratch_of(pid: int) -> list[Path]:
+    """The temporary folder a process was given."""
+    variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return [Path(item.removeprefix("TMPDIR=")) for item in variables if item.startswith("TMPDIR=")]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_engine_killed_while_generating_is_a_crash_its_parent_survives(
     engines: list[ChildEngine], kind: EngineKind
@@ -75,10 +81,12 @@ def test_an_engine_killed_while_generating_is_a_crash_its_parent_survives(
     engine.submit([ask((*PROMPT, 3 + index), max_tokens=400) for index in range(8)])
     pid = engine.pid
     assert pid is not None
+    (scratch,) = scratch_of(pid)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineCrashed, match="SIGKILL"):
         events_until_error(engine)
     assert group_members(pid) == []
+    assert not scratch.exists()
     for call in (engine.metrics, lambda: engine.submit([ask(PROMPT)]), lambda: engine.prefill_check([])):
         with pytest.raises(EngineCrashed):
             call()

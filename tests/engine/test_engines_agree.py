@@ -19,12 +19,15 @@ from tests.engine.support import (
 
 pytestmark = pytest.mark.slow
 
-SAMPLED = Sampling(temperature=0.8, top_p=0.95, seed=7)
+SAMPLED = Sampling(temperature=2.0, top_p=0.95, seed=7)
 
 
 @pytest.fixture
 def requests(vllm: Running, tokenizer: Tokenizer) -> list[GenerationRequest]:
-    chats = [[{"role": "user", "content": text}] for text in ("12+34", "sort 5 3 9", "Tell me a story.")]
+    chats = [
+        [{"role": "user", "content": text}]
+        for text in ("47+85=?", "sort(52914)=?", "Tell a story of 3 days about Ana.")
+    ]
     prompts = [
         vllm.long_prompt,
         *(tokenizer.encode_chat(chat) for chat in chats),
@@ -68,8 +71,8 @@ def test_the_prefix_cache_is_hit_and_changes_no_check(vllm: Running):
 
 
 def test_a_seed_decides_a_sampled_output(vllm: Running):
-    same = [ask(range(30, 60), 32, SAMPLED) for _ in range(3)]
-    other = ask(range(30, 60), 32, Sampling(temperature=0.8, top_p=0.95, seed=8))
+    same = [ask(vllm.long_prompt, 32, SAMPLED) for _ in range(3)]
+    other = ask(vllm.long_prompt, 32, Sampling(temperature=2.0, top_p=0.95, seed=8))
     heard = generate(vllm.engine, *same, other)
     assert len({heard.tokens(item) for item in same}) == 1
     assert heard.tokens(other) != heard.tokens(same[0])
