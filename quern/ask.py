@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quern import connect, follow, options
-from quern.console import note, say, say_json
+from quern.console import note, require_yes, say, say_json
 from quern.context import home
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _ask(
     )
     ready = draft(desk.domain, payer.address, model_id, question, offer, now)
     _show_offer(ready, quoted, offer, prompt_tokens, content.url)
-    _confirm(yes)
+    require_yes("Sign and send?", yes)
     account = connect.keystore().unlock(payer.name, password_for(payer.name, password_file))
     receipt = send(ready, value_units, payer.name, desk, account, content, Journal(home().journal))
     return {
@@ -253,17 +253,6 @@ def _show_offer(
     )
     note(f"Wait     {_wait_words(quoted)}; refundable from {offer.life_secs} s on if nobody answers")
     note(f"Privacy  prompts and answers can be read by whoever can read the store {store_url}")
-
-
-def _confirm(yes: bool) -> None:
-    try:
-        agreed = yes or typer.confirm("Sign and send?", err=True)
-    except typer.Abort:
-        note("")
-        agreed = False
-    if not agreed:
-        note("Nothing was sent. Where nobody can be asked, give --yes.")
-        raise typer.Exit(2)
 
 
 def _quote_lines(quoted: "Quote") -> list[str]:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -110,6 +111,10 @@ def report_and_leave(error: Exception) -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line; always ends with SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character gets its escape, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     command = get_command(app)
     try:
         command(args=arguments, prog_name="quern")

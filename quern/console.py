@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+import typer
+
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 # Reordering marks make a line read differently from what it says (Trojan Source, CVE-2021-42574).
@@ -38,6 +40,18 @@ def note(text: str) -> None:
 def complain(message: str) -> None:
     """An error as exactly one line on standard error."""
     note("quern: " + " ".join(message.split()))
+
+
+def require_yes(question: str, yes: bool) -> None:
+    """Go on only if `yes` or the person agrees; a refusal leaves with status 2."""
+    try:
+        agreed = yes or typer.confirm(question, err=True)
+    except typer.Abort:
+        note("")
+        agreed = False
+    if not agreed:
+        note("Nothing was sent. Where nobody can be asked, give --yes.")
+        raise typer.Exit(2)
 
 
 def say_json(value: JsonValue) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quern import connect, options
-from quern.console import note, say, say_json
+from quern.console import note, require_yes, say, say_json
 from quern.devnet import Preset
 
 
@@ -20,9 +20,10 @@ def deploy(
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
-    """Put market, registry and lens on a chain and write their addresses to a deployment file.
+    """Put the contracts on a chain of your own.
 
-    There is no owner and no upgrade: the parameters are fixed for ever. The wallet pays the gas and keeps no power.
+    Writes a deployment file for everybody who will use the market. There is no owner and no upgrade: the parameters
+    are fixed for ever. The wallet pays the gas and keeps no power.
     """
     from chain.deployer import deploy as put_on_chain
     from chain.deployment import PRESETS, save
@@ -35,9 +36,7 @@ def deploy(
     account = connect.unlocked(wallet, password_file)
     parameters = PRESETS[preset.value]
     note(f"Chain {chain_id}, payer {account.address}, challenge window {parameters.window_secs} s")
-    if not yes and not typer.confirm("Deploy?", err=True):
-        note("Nothing was sent.")
-        raise typer.Exit(2)
+    require_yes("Deploy?", yes)
     deployment = put_on_chain(node, account, parameters)
     save(deployment, output)
     if as_json:

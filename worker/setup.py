@@ -46,6 +46,8 @@ def init(
     for path in (config_path, keystore_path):
         if path.exists():
             raise WontOverwrite(str(path))
+    if not models:
+        raise BadConfig("models", "none", "add one with `quern model add DIR`, or name its directory")
     deployments.load(deployment)
     for model in models:
         build_manifest(model)

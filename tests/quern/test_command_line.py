@@ -139,3 +139,13 @@ def test_an_engine_error_leaves_with_the_status_it_names(monkeypatch, capsys):
         cli.main(["version"])
     assert left.value.code == 2
     assert capsys.readouterr().err == "quern: ENGINE-004 vllm: not installed: install quern[cpu]\n"
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path):
+    name = "modèle"
+    (tmp_path / name).mkdir()
+    ran = quern(
+        "model", "add", str(tmp_path / name), QUERN_HOME=str(tmp_path), PYTHONIOENCODING="ascii:strict"
+    )
+    assert ran.returncode == 2
+    assert "mod\\xe8le" in ran.stderr

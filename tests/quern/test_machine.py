@@ -97,6 +97,15 @@ def test_worker_init_says_what_the_key_can_lose_and_never_overwrites(operator):
     assert operator.footprint() == before
 
 
+def test_a_worker_without_a_model_is_not_set_up(operator):
+    (operator.home / "models.json").unlink()
+    before = operator.footprint()
+    ran = operator.run("worker", "init", "--engine", "fake")
+    assert ran.status == 2
+    assert "quern model add DIR" in ran.err
+    assert operator.footprint() == before
+
+
 def test_the_doctor_names_each_ill_with_its_fix(operator):
     operator.run("worker", "init", "--engine", "fake")
     ran = operator.run("worker", "doctor", "--json")
