@@ -16,7 +16,7 @@ def main() -> None:
     train = commands.add_parser("train", help="train from nothing, or go on from the checkpoint in --work")
     train.add_argument("--work", type=Path, required=True, help="folder for checkpoint.pt and log.jsonl")
     train.add_argument("--out", type=Path, default=MODEL_DIR, help="where the model is written")
-    train.add_argument("--steps", type=int, default=3000)
+    train.add_argument("--steps", type=int, default=2500)
     train.add_argument("--threads", type=int, default=2)
     evaluate = commands.add_parser("evaluate", help="held-out accuracy per task, as JSON on the last line")
     evaluate.add_argument("--model", type=Path, default=MODEL_DIR)

@@ -15,6 +15,7 @@ from .tasks import (
     arithmetic_case,
     looked_up,
     recall_table,
+    small_difference_case,
     sorting_case,
     split_of,
     story_case,
@@ -24,16 +25,24 @@ PLAIN_SHARE = 0.2
 """Share of the training cases given as bare text instead of chat."""
 
 
+SMALL_DIFFERENCE_SHARE = 0.25
+
 SHORTEST_SORTED = (3, 6)
 """Half of the sorting cases have at least six digits: the long ones are learned last."""
 
 
+TURNING_WORDS = (" On", " After")
+"""Where a story goes on for another day or ends: few tokens that decide whether it is right."""
+
+TURNING_WEIGHT = 10.0
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Token ids (rows, tokens), right-padded, and the same-shaped mask of answer tokens to predict."""
+    """Token ids (rows, tokens), right-padded, and each token's weight in the loss, same shape."""
 
     ids: torch.Tensor
-    answers: torch.Tensor
+    weights: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,9 @@ class Batches:
 
     def stories(self, rows: int, min_days: int, max_days: int) -> Batch:
         cases = (story_case(self._rng, Split.TRAIN, min_days, max_days) for _ in range(rows))
-        return self._batch([self._parts(case) for case in cases])
+        batch = self._batch([self._parts(case) for case in cases])
+        turning = torch.isin(batch.ids, torch.tensor([self._tokenizer.encode(w)[0] for w in TURNING_WORDS]))
+        return Batch(batch.ids, batch.weights * (1 + (TURNING_WEIGHT - 1) * turning))
 
     def recall(self, shape: RecallShape) -> Batch:
         """Conversations of several questions over one table: many answers for one reading of the table."""
@@ -72,7 +83,8 @@ class Batches:
 
     def _short_case(self, task: Task) -> Case:
         if task is Task.ARITHMETIC:
-            return arithmetic_case(self._rng, Split.TRAIN)
+            hard = self._rng.random() < SMALL_DIFFERENCE_SHARE
+            return (small_difference_case if hard else arithmetic_case)(self._rng, Split.TRAIN)
         return sorting_case(self._rng, Split.TRAIN, min_digits=self._rng.choice(SHORTEST_SORTED))
 
     def _conversation(self, pairs: int, questions: int) -> list[Part]:
@@ -83,10 +95,13 @@ class Batches:
         if not cases:
             return self._conversation(pairs, questions)
         if rng.random() < PLAIN_SHARE:
-            return [(cases[0].plain, False), (f"{cases[0].answer}<|end|>", True)]
-        parts: list[Part] = [(f"<|system|>{cases[0].system}<|end|>", False)]
-        for case in cases:
-            parts.append((f"<|user|>{case.user}<|end|><|assistant|>", False))
+            parts: list[Part] = [(f"{cases[0].system}\n", False)]
+            asks = [case.user.removesuffix("?") for case in cases]
+        else:
+            parts = [(f"<|system|>{cases[0].system}<|end|>", False)]
+            asks = [f"<|user|>{case.user}<|end|><|assistant|>" for case in cases]
+        for case, ask in zip(cases, asks, strict=True):
+            parts.append((ask, False))
             parts.append((f"{case.answer}<|end|>", True))
         return parts
 
@@ -110,9 +125,9 @@ class Batches:
                 ids += piece
                 mask += [is_answer] * len(piece)
             ids_rows.append(torch.tensor(ids))
-            mask_rows.append(torch.tensor(mask))
+            mask_rows.append(torch.tensor(mask, dtype=torch.float32))
         pad = self._tokenizer.pad_token_id
         return Batch(
             torch.nn.utils.rnn.pad_sequence(ids_rows, batch_first=True, padding_value=pad),
-            torch.nn.utils.rnn.pad_sequence(mask_rows, batch_first=True, padding_value=False),
+            torch.nn.utils.rnn.pad_sequence(mask_rows, batch_first=True),
         )

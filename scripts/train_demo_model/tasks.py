@@ -81,6 +81,17 @@ def arithmetic_case(rng: random.Random, split: Split) -> Case:
     return sum_or_difference(expression)
 
 
+def small_difference_case(rng: random.Random, split: Split) -> Case:
+    """Difference of two numbers whose leading digits cancel: rare in `arithmetic_case`, and hardest."""
+
+    def draw() -> tuple[str, str]:
+        low = rng.randrange(10 ** rng.choice((2, 2, 3)))
+        expression = f"{min(low + rng.randrange(100), MAX_OPERAND)}-{low}"
+        return expression, expression
+
+    return sum_or_difference(_draw_in(split, draw)[0])
+
+
 def sum_or_difference(expression: str) -> Case:
     """The case for an expression such as `47+85` or `90-12`."""
     plus = "+" in expression

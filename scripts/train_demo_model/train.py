@@ -45,11 +45,11 @@ class Plan:
     embedding_rate_share: float = 1.0
     warmup_steps: int = 50
     decay_share: float = 0.4
-    arithmetic_rows: int = 192
+    arithmetic_rows: int = 160
     sorting_rows: int = 64
     story_rows: int = 4
     story_every: int = 2
-    mastered_recall_every: int = 4
+    mastered_recall_every: int = 2
     save_every: int = 50
 
     def rate_at(self, step: int) -> float:
@@ -159,10 +159,11 @@ class Trainer:
 
     def _accumulate(self, task: Task, batch: Batch) -> None:
         hidden = self.model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
-        wanted = batch.answers[:, 1:]
+        weights = batch.weights[:, 1:]
+        wanted = weights > 0
         targets = batch.ids[:, 1:][wanted]
         logits = self.model.lm_head(hidden[wanted])
-        loss = cross_entropy(logits, targets)
+        loss = (cross_entropy(logits, targets, reduction="none") * weights[wanted]).mean()
         torch.autograd.backward(loss)
         hits = (logits.detach().argmax(-1) == targets).float()
         if task is Task.RECALL:
