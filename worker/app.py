@@ -47,6 +47,7 @@ _LIVE_SECS = 1.0
 _ACCOUNT_SECS = 5.0
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
+_GATHER_SECS = 0.005
 
 
 class Worker:
@@ -112,7 +113,9 @@ class Worker:
     def run(self) -> int:
         """Work until drained or stopped; 0 either way, because nothing is lost: the next start takes it up."""
         # Only a process's main thread may take signals; elsewhere `stop` does the same.
-        numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        numbers = (
+            (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        )
         previous = {number: signal.signal(number, self._on_signal) for number in numbers}
         scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
@@ -197,6 +200,8 @@ class Worker:
         while not self._stopping:
             self._woken.wait(_SENDING_STEP_SECS if self._reconciler.sending else _STEP_SECS)
             self._woken.clear()
+            # What comes within these milliseconds goes into the same transactions.
+            time.sleep(_GATHER_SECS)
             try:
                 self._reconciler.step()
             except QuernError as error:

@@ -22,6 +22,7 @@ class Stage(Enum):
     QUEUED = "queued"  # handed over, not yet in the engine
     RUNNING = "running"
     GENERATED = "generated"
+    STORING = "storing"  # durable here, on its way into the content store
     SAVED = "saved"
 
 

@@ -71,7 +71,9 @@ class Engine(_Section):
     strategies: tuple[str, ...] = Field(
         (), description="strategies the selector may choose from; empty means all that are valid here"
     )
-    meta_model: Path | None = Field(None, description="meta-model file that chooses; empty takes the one shipped")
+    meta_model: Path | None = Field(
+        None, description="meta-model file that chooses; empty takes the one shipped"
+    )
     threads: Annotated[int, Field(ge=1)] = Field(
         1, description="OpenMP threads of the engine; more than the free cores is far slower, not faster"
     )

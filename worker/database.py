@@ -50,6 +50,7 @@ _TASK_FIELDS = (
 )
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
 CREATE TABLE IF NOT EXISTS trail (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS task (
     id BLOB PRIMARY KEY, {", ".join(f"request_{field}" for field in _REQUEST_FIELDS)}, {", ".join(_TASK_FIELDS)}
@@ -127,9 +128,6 @@ class Database:
         try:
             self._connection = self._open(path, read_only=read_only)
             version = self.meta("schema_version")
-            if version is None:
-                version = str(SCHEMA_VERSION)
-                self.set_meta("schema_version", version)
         except sqlite3.DatabaseError as error:
             raise BadStateFile(str(path), str(error)) from error
         if version != str(SCHEMA_VERSION):
@@ -137,7 +135,9 @@ class Database:
 
     def _open(self, path: Path, *, read_only: bool) -> sqlite3.Connection:
         if read_only and path.exists():
-            connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30)
+            connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
+            )
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 return connection
             # Its worker is just making it.

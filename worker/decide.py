@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Protocol
 
 from protocol.digest import ZERO_DIGEST
-from protocol.lifecycle import TaskState
 from protocol.money import charge_units
 from worker.artefacts import NOTHING_YET, Artefact, Input, InputFacts, Stage
 from worker.codes import Reason
@@ -163,10 +162,10 @@ def _for_held(task: Task, artefact: Artefact, clock: Clock, policy: Policy) -> A
         )
     if artefact.stage is Stage.GENERATED:
         return Action(Act.PERSIST, task.id)
-    if artefact.stage in {Stage.QUEUED, Stage.RUNNING}:
+    if artefact.stage in {Stage.QUEUED, Stage.RUNNING, Stage.STORING}:
         if lapsed:
             return _alert_once(
-                task, artefact, Reason("LOST-001", "the lease lapsed while the engine works on it")
+                task, artefact, Reason("LOST-001", "the lease lapsed before the work was done")
             )
         return None
     return _for_unstarted(task, artefact, clock, policy, lapsed=lapsed)

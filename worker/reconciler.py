@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -16,9 +16,10 @@ from chain.call import Call as MarketCall
 from chain.journal import Intent
 from chain.market import Market
 from chain.sender import Sender
-from chain.store import ContentStore, StoreUnavailable, output_key, receipt_key
+from chain.store import ContentStore, output_key, receipt_key
 from protocol.digest import JsonValue, to_hex
 from protocol.domain import Domain
+from protocol.errors import QuernError
 from protocol.lifecycle import SkipReason, TaskState
 from protocol.receipt import Receipt
 from worker.artefacts import Artefact, Call, Input, Stage
@@ -34,6 +35,8 @@ from worker.view import View
 
 LOG = logging.getLogger("quern.worker")
 _FETCHERS = 4
+# Each waits for the disk, not for the processor: many share one flush.
+_STORERS = 16
 _RETRY_SECS = 2.0
 _SKIP_RETRY_SECS = 1.0
 _ENGINE_RETRY_SECS = 0.5
@@ -88,7 +91,9 @@ class Reconciler:
         self._generated: dict[bytes, Generated] = {}
         self._results: dict[bytes, Result] = {}
         self._fetched: SimpleQueue[_Fetched] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="store")
+        self._stored: SimpleQueue[tuple[bytes, QuernError | None]] = SimpleQueue()
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+        self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._sendings: dict[str, Sending] = {}
         self._mined: list[tuple[int, Sending, bool]] = []
         self._serial = 0
@@ -109,12 +114,14 @@ class Reconciler:
         return not any(True for _ in self._parts.view.held()) and not self._sendings
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._fetchers, self._storers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self) -> None:
         """One round: take in, decide, act, send."""
         with self._lock:
             self._take_fetched()
+            self._take_stored()
             self._take_outcomes()
             clock = self._parts.clock()
             self._close_mined()
@@ -253,10 +260,15 @@ class Reconciler:
         chosen: dict[Act, list[Action]] = {}
         for action in actions:
             chosen.setdefault(action.act, []).append(action)
+        for act, call in ((Act.POST, Call.POST), (Act.SETTLE, Call.SETTLE)):
+            # While one is on its way, more gathers for the next: few full transactions, not many small ones.
+            if self.under_way(call) and len(chosen.get(act, ())) < self._parts.batch_sizes[call]:
+                chosen.pop(act, None)
         now = clock.wall_secs
         notes = [
             Decided(action.task_id, now, action.reason)
-            for action in actions
+            for group in chosen.values()
+            for action in group
             if action.reason is not None and action.task_id
         ]
         made = self._make_results(chosen.get(Act.PERSIST, ()))
@@ -271,7 +283,7 @@ class Reconciler:
         for action in chosen.get(Act.FETCH, ()):
             artefact = self._artefact(action.task_id)
             artefact.input, artefact.fetch_started_at = Input.FETCHING, now
-            self._pool.submit(self._fetch, action.task_id)
+            self._fetchers.submit(self._fetch, action.task_id)
 
     def _decline(self, actions: Iterable[Action]) -> None:
         declined = [(action.task_id, action.reason) for action in actions if action.reason is not None]
@@ -317,25 +329,33 @@ class Reconciler:
         return made
 
     def _store_results(self, actions: Iterable[Action]) -> None:
-        """Into the content store, where every posted receipt must be found; a store that is away is tried again."""
-        waiting: list[tuple[bytes, Future[None]]] = [
-            (action.task_id, self._pool.submit(self._put, self._results[action.task_id]))
-            for action in actions
-        ]
-        for task_id, future in waiting:
-            artefact = self._artefact(task_id)
-            try:
-                future.result()
-            except StoreUnavailable as error:
-                LOG.warning("result of 0x%s: %s", task_id.hex(), error)
-                artefact.retry_at = time.time() + _RETRY_SECS
-            else:
-                artefact.stage = Stage.SAVED
-                self._parts.wake()
+        """Into the content store, where every posted receipt must be found."""
+        for action in actions:
+            self._artefact(action.task_id).stage = Stage.STORING
+            self._storers.submit(self._put, self._results[action.task_id])
 
     def _put(self, result: Result) -> None:
-        self._parts.store.put(output_key(result.task_id), result.output)
-        self._parts.store.put(receipt_key(result.task_id), result.receipt)
+        """On a pool thread."""
+        failure: QuernError | None = None
+        try:
+            self._parts.store.put(output_key(result.task_id), result.output)
+            self._parts.store.put(receipt_key(result.task_id), result.receipt)
+        except QuernError as error:
+            failure = error
+        self._stored.put((result.task_id, failure))
+        self._parts.wake()
+
+    def _take_stored(self) -> None:
+        """A store that is away is tried again; the result is safe in the database meanwhile."""
+        while not self._stored.empty():
+            task_id, failure = self._stored.get()
+            artefact = self._artefacts.get(task_id)
+            if artefact is None or artefact.stage is not Stage.STORING:
+                continue
+            artefact.stage = Stage.SAVED if failure is None else Stage.GENERATED
+            if failure is not None:
+                LOG.warning("result of 0x%s: %s", task_id.hex(), failure)
+                artefact.retry_at = time.time() + _RETRY_SECS
 
     def _run(self, actions: Iterable[Action], clock: Clock) -> None:
         for action in actions:

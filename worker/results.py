@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from engine.base import Completion, EngineFacts
 from metainf import Choice
 from protocol.batchfile import OutputEntry, OutputFile, write_output
-from protocol.digest import JsonValue, json_digest
+from protocol.digest import JsonValue, canonical_json, sha256
 from protocol.domain import Domain
 from protocol.receipt import Body, ReceiptDocument, body_digest, table_digest
 from worker.database import Result
@@ -16,19 +16,19 @@ from worker.models import ServedModel
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a group of tasks was run; shared by the receipts of all of them."""
+    """How a group of tasks was run, the same in all their receipts: `selection` and `engine` as canonical JSON."""
 
     choice: Choice
     facts: EngineFacts
-    selection: Mapping[str, JsonValue]
+    selection: bytes
     selection_digest: bytes
-    engine: Mapping[str, JsonValue]
+    engine: bytes
     engine_digest: bytes
 
     @staticmethod
     def of(choice: Choice, facts: EngineFacts) -> "Run":
-        selection, engine = choice.record.to_json(), facts.digestible()
-        return Run(choice, facts, selection, json_digest(selection), engine, json_digest(engine))
+        selection, engine = canonical_json(choice.record.to_json()), canonical_json(facts.digestible())
+        return Run(choice, facts, selection, sha256(selection), engine, sha256(engine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
         body=body,
         output_tokens=output.output_tokens(),
         table=table,
-        engine=dict(run.engine),
-        selection=dict(run.selection),
+        engine={},
+        selection={},
         timings=_timings(generated),
     )
     return Result(
@@ -79,8 +79,17 @@ def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
         started_ms=body.started_at_ms,
         finished_ms=body.finished_at_ms,
         output=write_output(output.entries),
-        receipt=document.encoded(),
+        receipt=_with_run(document.encoded(), run),
     )
+
+
+def _with_run(document: bytes, run: Run) -> bytes:
+    """The document's canonical bytes with what its group shares put in: encoding that anew for each task would cost
+    more than everything else.
+    """
+    for name, value in ((b"engine", run.engine), (b"selection", run.selection)):
+        document = document.replace(b'"%s":{}' % name, b'"%s":%s' % (name, value), 1)
+    return document
 
 
 def _entry(generated: Generated, place: int) -> OutputEntry:

@@ -152,7 +152,7 @@ class View:
         elif isinstance(event, lifecycle.StoreAnnounced) and event.worker == self.me:
             self.announced_store = event.uri
 
-    def _update(self, task: Task, event: lifecycle.Event) -> None:  # noqa: C901 one branch per event
+    def _update(self, task: Task, event: lifecycle.Event) -> None:
         match event:
             case lifecycle.PriorityRaised():
                 task.tip_units, task.priced_at = event.tip_units, event.priced_at

@@ -25,7 +25,7 @@ class Web:
         snapshot = self._snapshot
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 the library's name
+            def do_GET(self) -> None:
                 if self.path == "/metrics":
                     self._answer(
                         HTTPStatus.OK, generate_latest(snapshot.registry), "text/plain; version=0.0.4"

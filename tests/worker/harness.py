@@ -1,9 +1,9 @@
 """A market on the real node with a requester, a content store and workers on the fake engine."""
 
-import json
+import importlib
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,29 +12,31 @@ from pathlib import Path
 
 from chain import deployment as deployments
 from chain.devnet import Devnet, dev_account
+from chain.follower import Follower
 from chain.market import Market
 from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.store import ContentStore, input_key, output_key, params_key, receipt_key
 from protocol.batchfile import Message, OutputFile, Prompt, read_output, write_input
 from protocol.digest import sha256
-from protocol.lifecycle import TaskState
+from protocol.lifecycle import Event, TaskState
 from protocol.manifest import build_manifest, model_id
 from protocol.params import GenerationParams
 from protocol.receipt import ReceiptDocument
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
 from worker import keystore
-from worker.config import Batches, Chain, Engine, Keys, Model, Operations, Price, Store, WorkerConfig
+from worker.app import Worker, log_to
+from worker.config import Batches, Chain, Engine, Keys, Model, Operations, Price, Store, WorkerConfig, load
 from worker.template import render
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
 MODEL_ID = model_id(build_manifest(MODEL_DIR))
-PASSWORD = "grind slowly"  # noqa: S105 guards a key of a test chain
+PASSWORD = "grind slowly"
 REQUESTER, OPERATOR = dev_account(1), dev_account(2)
 DEPOSIT_UNITS = 10**9
 PARAMS = GenerationParams(max_tokens=16)
-PATIENCE_SECS = 30.0
+PATIENCE_SECS = 60.0
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class MarketPlace:
             store=Store(url=self.store.url),
             keys=Keys(keystore=self.home / "keystore.json"),
             models=(Model(path=MODEL_DIR),),
-            engine=Engine(**{"kind": "fake", "meta_model": Path("/tmp/meta-model.json"), **engine}),  # type: ignore[arg-type]
+            engine=Engine(**{"kind": "fake", **engine}),  # type: ignore[arg-type]
             batches=Batches(),
             price=Price(),
             operations=Operations(),
@@ -77,6 +79,11 @@ class MarketPlace:
         """Store an input; returns its digest."""
         self._salt += 1
         data = write_input(self._salt.to_bytes(32, "big"), prompts)
+        self.store.put(input_key(sha256(data)), data)
+        return sha256(data)
+
+    def put_bytes(self, data: bytes) -> bytes:
+        """Store anything under its digest."""
         self.store.put(input_key(sha256(data)), data)
         return sha256(data)
 
@@ -115,8 +122,23 @@ class MarketPlace:
         return [task.state for task in self.market.tasks(ids)]
 
     def await_states(self, ids: Sequence[bytes], state: TaskState, secs: float = PATIENCE_SECS) -> None:
-        """Until every task is in that state."""
-        eventually(lambda: set(self.states(ids)) == {state}, f"{state.name}", secs)
+        """Until every task is in that state. Nobody waits for a challenge window: the chain's clock is put ahead."""
+
+        def reached() -> bool:
+            if state is TaskState.SETTLED:
+                self.skip_window(ids)
+            return set(self.states(ids)) == {state}
+
+        eventually(reached, state.name, secs)
+
+    def skip_window(self, ids: Sequence[bytes]) -> bool:
+        """Once all are posted or further, put the chain's clock behind their windows; whether it did."""
+        states = set(self.states(ids))
+        if TaskState.POSTED not in states or not states <= {TaskState.POSTED, TaskState.SETTLED}:
+            return False
+        self.rpc.call("evm_increaseTime", self.devnet.deployment.parameters.window_secs + 1)
+        self.rpc.call("evm_mine")
+        return True
 
     def output(self, one: bytes) -> OutputFile:
         return read_output(self.store.get(output_key(one), 1 << 20))
@@ -125,6 +147,10 @@ class MarketPlace:
         document = ReceiptDocument.decode(self.store.get(receipt_key(one), 1 << 20))
         document.check()
         return document
+
+    def events(self) -> tuple[Event, ...]:
+        """All of the market's so far."""
+        return Follower(self.rpc, self.devnet.deployment).poll().events
 
     def operator_units(self) -> tuple[int, int]:
         """Free and locked."""
@@ -135,7 +161,9 @@ class MarketPlace:
 def chats(count: int, words: str = "What is", max_tokens: int | None = None) -> list[Prompt]:
     """Short questions, each another."""
     return [
-        Prompt(f"q{number}", messages=(Message("user", f"{words} {number} + {number}?"),), max_tokens=max_tokens)
+        Prompt(
+            f"q{number}", messages=(Message("user", f"{words} {number} + {number}?"),), max_tokens=max_tokens
+        )
         for number in range(count)
     ]
 
@@ -148,49 +176,78 @@ def eventually(holds: Callable[[], bool], what: str, secs: float = PATIENCE_SECS
         time.sleep(0.05)
 
 
-_RUN = """
-import sys
-from pathlib import Path
-from worker import config, keystore
-from worker.app import Worker, log_to
-settings = config.load(Path(sys.argv[1]))
-log_to(settings.state_dir / "worker.log", "INFO")
-sys.exit(Worker(settings, keystore.password_from_environment()).run())
-"""
+@dataclass(frozen=True, slots=True)
+class KillPoint:
+    """SIGKILL before or after the `count`-th call of a method whose arguments show `wanted`."""
+
+    module: str
+    owner: str
+    method: str
+    moment: str = "before"
+    wanted: str = ""
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.moment} {self.owner}.{self.method} {self.wanted} {self.count}"
 
 
-@dataclass(slots=True)
+def _arm(point: KillPoint) -> None:
+    holder = getattr(importlib.import_module(point.module), point.owner)
+    real = getattr(holder, point.method)
+    seen = 0
+
+    def armed(*args: object, **kwargs: object) -> object:
+        nonlocal seen
+        wanted = point.wanted in repr((args[1:], kwargs))
+        seen += wanted
+        due = wanted and seen == point.count
+        if due and point.moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if due:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(holder, point.method, armed)
+
+
+def _work(config_path: Path, point: KillPoint | None) -> None:
+    if point is not None:
+        _arm(point)
+    config = load(config_path)
+    log_to(config.state_dir / "worker.log", "INFO")
+    os.environ[keystore.PASSWORD_VARIABLE] = PASSWORD
+    sys.exit(Worker(config, keystore.password_from_environment()).run())
+
+
+# Its children start with everything imported, as cheaply as a fork but from a process without threads.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["worker.app"])
+
+
 class WorkerProcess:
-    """A worker in a process of its own, to be killed."""
+    """A worker in a process of its own, to be killed: by itself at `kill_at`, or from outside."""
 
-    config: WorkerConfig
-    child: "subprocess.Popen[bytes]" = field(init=False)
+    def __init__(self, config: WorkerConfig, kill_at: KillPoint | None = None) -> None:
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        path = config.state_dir / "config.toml"
+        path.write_text(render(config), encoding="utf-8")
+        self.config = config
+        self._process = _PROCESSES.Process(target=_work, args=(path, kill_at))
+        self._process.start()
 
-    def __post_init__(self) -> None:
-        self.config.state_dir.mkdir(parents=True, exist_ok=True)
-        path = self.config.state_dir / "config.toml"
-        path.write_text(render(self.config), encoding="utf-8")
-        environment = {**os.environ, keystore.PASSWORD_VARIABLE: PASSWORD, "PYTHONPATH": str(ROOT)}
-        with (self.config.state_dir / "stderr").open("ab") as stderr:
-            self.child = subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(path)], env=environment, stdin=subprocess.DEVNULL, stderr=stderr
-            )
+    @property
+    def ended(self) -> bool:
+        return self._process.exitcode is not None
 
     def kill(self) -> None:
-        self.child.kill()
-        self.child.wait()
+        self._process.kill()
+        self._process.join()
 
     def terminate(self) -> None:
-        self.child.send_signal(signal.SIGTERM)
+        self._process.terminate()
 
-    def wait(self, secs: float = PATIENCE_SECS) -> int:
-        return self.child.wait(secs)
-
-    def stderr(self) -> str:
-        return (self.config.state_dir / "stderr").read_text()
-
-
-def live(config: WorkerConfig) -> dict[str, object]:
-    """For messages of failing tests."""
-    log = config.state_dir / "worker.log"
-    return json.loads(json.dumps({"log": log.read_text() if log.exists() else ""}))
+    def wait(self, secs: float = PATIENCE_SECS) -> int | None:
+        """Exit status, the negative number of the signal that ended it; None if it goes on."""
+        self._process.join(secs)
+        return self._process.exitcode

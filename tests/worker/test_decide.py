@@ -1,6 +1,7 @@
 """Every cell of (chain state x local state x clock) has one answer, and no state makes `decide` do anything twice."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,8 @@ HELD_CELLS = [
     (Stage.RUNNING, LAPSED, {"alerted": True}, None, None),
     (Stage.GENERATED, NOW, {}, Act.PERSIST, None),
     (Stage.GENERATED, LAPSED, {}, Act.PERSIST, None),
+    (Stage.STORING, NOW, {}, None, None),
+    (Stage.STORING, LAPSED, {}, Act.ALERT, "LOST-001"),
     (Stage.SAVED, NOW, {}, Act.POST, "POST-001"),
     (Stage.SAVED, LAPSED, {}, Act.POST, "POST-001"),
     (Stage.SAVED, OVER, {}, Act.ALERT, "LOST-001"),
@@ -99,13 +102,14 @@ def test_a_task_that_cannot_be_served_is_declined_with_its_code(changes, code):
 
 def test_the_limits_of_declining_are_inclusive():
     facts = replace(FACTS, alone_secs=2.0)
-    for changes in (
+    limits: tuple[dict[str, Any], ...] = (
         {"lease_secs": 6},
         {"bond_units": 10},
         {"max_output_tokens": 100},
         {"deadline": NOW + 60},
         {"max_fee_units": 0, "tip_units": 45_000},
-    ):
+    )
+    for changes in limits:
         action = only_action(task(**changes), ready(facts=facts))
         assert action is not None
         assert action.act is Act.CLAIM, changes
@@ -332,7 +336,7 @@ def test_money_at_stake_always_gets_an_action_unless_something_is_under_way_or_w
         waits = (
             artefact.under_way is not None
             or artefact.retry_at > clock.wall_secs
-            or artefact.stage in {Stage.QUEUED, Stage.RUNNING}
+            or artefact.stage in {Stage.QUEUED, Stage.RUNNING, Stage.STORING}
             or artefact.input is Input.FETCHING
             or artefact.alerted
         )

@@ -24,7 +24,9 @@ def test_a_worker_killed_while_vllm_generates_ends_with_each_task_posted_and_pai
     tasks = place.market.tasks(ids)
     paid = sum(
         request.tip_units
-        + charge_units(request.max_fee_units, request.flat_percent, task.output_tokens, request.max_output_tokens)
+        + charge_units(
+            request.max_fee_units, request.flat_percent, task.output_tokens, request.max_output_tokens
+        )
         for request, task in zip(requests, tasks, strict=True)
     )
     assert place.operator_units() == (DEPOSIT_UNITS + paid, 0)

@@ -1,0 +1,224 @@
+"""What the world can throw at a worker while it works; afterwards money and store are as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from chain import deployment as deployments
+from chain.deployer import deploy
+from chain.store import input_key
+from protocol.batchfile import Prompt
+from protocol.lifecycle import ResultPosted, TaskState
+from protocol.money import charge_units
+from tests.worker.harness import DEPOSIT_UNITS, OPERATOR, PASSWORD, KillPoint, chats, eventually
+from worker.app import Worker
+from worker.errors import AnotherChain, KeyInUse
+from worker.report import status, tasks, why
+
+
+def codes(config, one):
+    return [item.reason.code for item in why(config, one)]
+
+
+def paid_units(place, ids, requests):
+    found = place.market.tasks(ids)
+    return sum(
+        request.tip_units
+        + charge_units(
+            request.max_fee_units, request.flat_percent, task.output_tokens, request.max_output_tokens
+        )
+        for task, request in zip(found, requests, strict=True)
+    )
+
+
+def test_tasks_that_cannot_be_served_are_declined_with_a_reason_and_the_rest_goes_on(place, start):
+    good = place.request()
+    missing = place.request(input_digest=b"\x77" * 32)
+    wrong = place.request()
+    place.store.put(input_key(wrong.input_digest), b"something else")
+    malformed_bytes = b'{"quern": 1, "salt": "0x00"}\n'
+    malformed_digest = place.put_bytes(malformed_bytes)
+    malformed = place.request(input_digest=malformed_digest)
+    long = place.request([Prompt("long", prompt="word " * 5_000)])
+    greedy_for_tokens = place.request(chats(2, max_tokens=50), max_output_tokens=99)
+    unknown_params = place.request(params_digest=b"\x55" * 32)
+    unknown_model = place.request(model_id=b"\x66" * 32)
+    elsewhere = place.request(input_uri="ftp://example.org/x")
+    outside = place.request(input_uri="../../etc/passwd")
+    cheap = place.request(max_fee_units=1, tip_units=0)
+    rich_bond = place.request(bond_units=2_000)
+    expected = {
+        "FETCH-001": missing,
+        "FETCH-002": wrong,
+        "FETCH-004": malformed,
+        "CLAIM-010": long,
+        "CLAIM-005": greedy_for_tokens,
+        "FETCH-006": unknown_params,
+        "CLAIM-002": unknown_model,
+        "FETCH-007": elsewhere,
+        "CLAIM-007": cheap,
+        "CLAIM-004": rich_bond,
+    }
+    bad = dict(zip(expected, place.submit(*expected.values()), strict=True))
+    (outside_id,) = place.submit(outside)
+    (good_id,) = place.submit(good)
+    config = place.config()
+    start(config)
+    place.await_states([good_id], TaskState.SETTLED)
+    eventually(lambda: status(config).declined == len(bad) + 1, "all bad tasks declined")
+    for code, one in bad.items():
+        assert codes(config, one) == [code]
+    assert codes(config, outside_id) == ["FETCH-007"]
+    assert set(place.states([*bad.values(), outside_id])) == {TaskState.OPEN}
+
+
+def test_a_prompt_longer_than_the_window_becomes_an_error_entry_and_the_others_are_served(place, start):
+    prompts = [*chats(2), Prompt("long", prompt="word " * 5_000)]
+    (one,) = place.submit(place.request(prompts))
+    start(place.config())
+    place.await_states([one], TaskState.SETTLED)
+    entries = place.output(one).entries
+    assert [entry.error is None for entry in entries] == [True, True, False]
+    assert (entries[2].token_ids, entries[2].finish_reason) == ((), "error")
+    assert [row.finish_reason for row in place.receipt(one).table][2] == "error"
+
+
+def test_a_store_that_is_away_is_waited_for(place, start):
+    request = place.request()
+    (one,) = place.submit(request)
+    folder, aside = place.home / "store", place.home / "aside"
+    folder.rename(aside)
+    config = place.config()
+    start(config)
+    eventually(lambda: status(config).open_tasks == 1, "the worker knows the task")
+    aside.rename(folder)
+    place.await_states([one], TaskState.SETTLED)
+
+
+def test_a_later_task_with_a_higher_tip_is_claimed_before_earlier_ones(place, start):
+    config = place.config(slots=1, fake_tokens_per_sec=15.0)
+    config = config.model_copy(update={"batches": config.batches.model_copy(update={"tasks": 1})})
+    early = place.submit(*(place.request() for _ in range(4)))
+    start(config)
+    eventually(lambda: status(config).held != (), "the first claim")
+    (late,) = place.submit(place.request(tip_units=5_000_000))
+    place.await_states([*early, late], TaskState.SETTLED)
+    order = [record.task_id for record in tasks(config)]
+    # One was in the engine and one batch ahead of it; the late one overtook all others.
+    assert order.index(late) <= 2
+    assert [record.claimed_block for record in tasks(config)] == sorted(
+        record.claimed_block for record in tasks(config)
+    )
+
+
+DATABASE = ("worker.database", "Database")
+# The first transaction announces the store; claim, post and settle follow.
+KILL_POINTS = [
+    KillPoint(*DATABASE, "open_sending", wanted="claim"),
+    KillPoint(*DATABASE, "save_intent", "after", wanted='"state": "signed"', count=2),
+    KillPoint(*DATABASE, "save_intent", "before", wanted='"state": "sent"', count=2),
+    KillPoint("worker.engines", "EngineHost", "submit", "after"),
+    KillPoint(*DATABASE, "save_results", "after", wanted="Result("),
+    KillPoint("chain.store", "ContentStore", "put", "after", wanted="/output"),
+    KillPoint(*DATABASE, "save_intent", "before", wanted='"state": "sent"', count=3),
+    KillPoint(*DATABASE, "close_sending", "before", wanted="post"),
+    KillPoint(*DATABASE, "save_intent", "before", wanted='"state": "sent"', count=4),
+]
+
+
+@pytest.mark.parametrize("point", KILL_POINTS, ids=str)
+def test_a_worker_killed_at_a_step_and_restarted_ends_with_the_same_money(place, spawn, point):
+    requests = [place.request(chats(count)) for count in (1, 2, 3)]
+    ids = place.submit(*requests)
+    config = place.config()
+    dying = spawn(config, point)
+    eventually(lambda: not place.skip_window(ids) and dying.ended, "the kill")
+    assert dying.wait() == -signal.SIGKILL
+    second = spawn(config)
+    place.await_states(ids, TaskState.SETTLED)
+    second.terminate()
+    assert second.wait() == 0
+    assert place.operator_units() == (DEPOSIT_UNITS + paid_units(place, ids, requests), 0)
+    posts = [event for event in place.events() if isinstance(event, ResultPosted)]
+    assert sorted(event.task_id for event in posts) == sorted(ids)
+    assert place.market.burned_units() == 0
+    for one in ids:
+        assert place.output(one).root() == place.receipt(one).body.output_root
+
+
+def test_a_second_worker_with_the_same_key_is_refused_wherever_its_files_are(place, start):
+    start(place.config("one"))
+    with pytest.raises(KeyInUse):
+        Worker(place.config("two"), PASSWORD)
+
+
+def test_a_key_is_free_again_once_its_worker_was_killed(place, spawn):
+    first = spawn(place.config("one"))
+    eventually(lambda: status(first.config).running, "the first worker runs")
+    first.kill()
+    second = spawn(place.config("two"))
+    eventually(lambda: status(second.config).at > 0, "the second worker runs")
+
+
+def test_one_database_serves_one_market(place, start):
+    config = place.config()
+    worker = start(config)
+    eventually(lambda: status(config).at > 0, "the worker runs")
+    worker.stop(now=True)
+    eventually(lambda: not status(config).running, "the worker ended")
+    other = deploy(place.rpc, OPERATOR, place.devnet.deployment.parameters)
+    deployments.save(other, config.chain.deployment)
+    with pytest.raises(AnotherChain):
+        Worker(config, PASSWORD)
+
+
+def test_sigterm_finishes_what_is_claimed_and_takes_no_more(place, spawn):
+    config = place.config(slots=1, fake_tokens_per_sec=10.0)
+    config = config.model_copy(update={"batches": config.batches.model_copy(update={"tasks": 1})})
+    ids = place.submit(*(place.request() for _ in range(6)))
+    process = spawn(config)
+    eventually(lambda: TaskState.LEASED in place.states(ids), "the first claim")
+    process.terminate()
+    assert process.wait() == 0
+    states = place.states(ids)
+    assert set(states) <= {TaskState.OPEN, TaskState.SETTLED}
+    assert TaskState.SETTLED in states
+    assert TaskState.OPEN in states
+
+
+def test_a_second_sigterm_stops_at_once_and_the_next_start_takes_the_work_up(place, spawn):
+    config = place.config(fake_tokens_per_sec=2.0)
+    ids = place.submit(place.request())
+    process = spawn(config)
+    eventually(lambda: TaskState.LEASED in place.states(ids), "the claim")
+    process.terminate()
+    eventually(lambda: status(config).draining, "draining")
+    process.terminate()
+    assert process.wait(10) == 0
+    assert place.states(ids) == [TaskState.LEASED]
+    spawn(place.config())
+    place.await_states(ids, TaskState.SETTLED)
+
+
+def test_an_engine_that_dies_is_replaced_and_its_tasks_are_run_again(place, start):
+    requests = [place.request(chats(2)) for _ in range(2)]
+    ids = place.submit(*requests)
+    config = place.config(fake_tokens_per_sec=8.0)
+    start(config)
+    eventually(lambda: any(line.tokens_done for line in status(config).held), "tokens")
+    kill_engine()
+    place.await_states(ids, TaskState.SETTLED)
+    assert any("RUN-003" in codes(config, one) for one in ids)
+    assert status(config).engine_restarts >= 1
+
+
+def kill_engine():
+    """The child of this very process that serves an engine."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "engine.serve"], check=True, capture_output=True, text=True
+    )
+    children = [int(pid) for pid in listed.stdout.split()]
+    assert len(children) == 1
+    os.kill(children[0], signal.SIGKILL)
