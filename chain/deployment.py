@@ -1,18 +1,17 @@
 """Which market, on which chain: the file a deployment leaves, and the check that it still holds."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from chain.rpc import Rpc
-from protocol.abi import parse_address
+from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.digest import JsonValue, canonical_json, from_hex, keccak, parse_json, to_hex
-from protocol.domain import UNIT_WEI, Domain
+from protocol.domain import ETHER_UNITS, UNIT_WEI, Domain
 from protocol.errors import BadInput, NotYet
 
 FILE_VERSION = 1
 _MAX_FILE_BYTES = 64 * 1024
-_ETHER_UNITS = 10**18 // UNIT_WEI
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
@@ -63,45 +62,32 @@ class Parameters:
     challenge_bond_units: int
     demand_fee_units: int
     age_rate_wei: int
-    arbiter: str = "0x0000000000000000000000000000000000000000"
+    arbiter: str = ZERO_ADDRESS
 
 
+_DEVNET = Parameters(
+    window_secs=5,
+    answer_time_secs=20,
+    arbiter_timeout_secs=120,
+    min_lease_secs=5,
+    max_life_secs=_DAY,
+    inversion_grace_secs=5,
+    bond_unit_units=ETHER_UNITS // 1_000,
+    challenge_bond_units=ETHER_UNITS // 500,
+    demand_fee_units=ETHER_UNITS // 5_000,
+    age_rate_wei=UNIT_WEI,
+)
 PRESETS = {
-    "devnet": Parameters(
-        window_secs=5,
-        answer_time_secs=20,
-        arbiter_timeout_secs=120,
-        min_lease_secs=5,
-        max_life_secs=_DAY,
-        inversion_grace_secs=5,
-        bond_unit_units=_ETHER_UNITS // 1_000,
-        challenge_bond_units=_ETHER_UNITS // 500,
-        demand_fee_units=_ETHER_UNITS // 5_000,
-        age_rate_wei=UNIT_WEI,
-    ),
-    "bench": Parameters(
-        window_secs=1,
-        answer_time_secs=20,
-        arbiter_timeout_secs=120,
-        min_lease_secs=5,
-        max_life_secs=_DAY,
-        inversion_grace_secs=5,
-        bond_unit_units=_ETHER_UNITS // 1_000,
-        challenge_bond_units=_ETHER_UNITS // 500,
-        demand_fee_units=_ETHER_UNITS // 5_000,
-        age_rate_wei=UNIT_WEI,
-    ),
-    "public": Parameters(
+    "devnet": _DEVNET,
+    "bench": replace(_DEVNET, window_secs=1),
+    "public": replace(
+        _DEVNET,
         window_secs=_HOUR,
         answer_time_secs=_HOUR,
         arbiter_timeout_secs=3 * _DAY,
         min_lease_secs=_MINUTE // 2,
         max_life_secs=30 * _DAY,
         inversion_grace_secs=_MINUTE,
-        bond_unit_units=_ETHER_UNITS // 1_000,
-        challenge_bond_units=_ETHER_UNITS // 500,
-        demand_fee_units=_ETHER_UNITS // 5_000,
-        age_rate_wei=UNIT_WEI,
     ),
 }
 

@@ -8,13 +8,11 @@ from chain.bindings import InferenceMarketAbi, MarketLensAbi, ModelRegistryAbi
 from chain.call import Call, call_object, estimate_gas, named_revert, simulate
 from chain.deployment import Deployment
 from chain.rpc import NodeError, Rpc
-from protocol.abi import parse_address
+from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.domain import UNIT_WEI
 from protocol.lifecycle import Standing, TaskState
 from protocol.receipt import Receipt
 from protocol.request import Request, as_tuple
-
-_ZERO_ADDRESS = "0x" + "0" * 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +202,4 @@ def _task(data: bytes) -> Task:
 
 def _holder(address: str) -> str:
     """The ABI coder gives lower case; "" stands for nobody."""
-    return "" if address == _ZERO_ADDRESS else parse_address("worker", address)
+    return "" if address == ZERO_ADDRESS else parse_address("worker", address)

@@ -7,6 +7,7 @@ from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_a
 from protocol.errors import BadInput
 
 WORD_BYTES = 32
+ZERO_ADDRESS = "0x" + "0" * 40
 
 
 class BadAddress(BadInput):

@@ -1,11 +1,11 @@
 """Input and output files of a task: JSON Lines in the OpenAI Batch format; a line of ours heads the input."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.digest import (
+    HEX_DIGEST,
     JsonValue,
     MalformedJson,
     canonical_json,
@@ -23,7 +23,6 @@ CHAT_URL = "/v1/chat/completions"
 COMPLETION_URL = "/v1/completions"
 ROLES = ("system", "user", "assistant")
 MAX_CUSTOM_ID_CHARS = 128
-_SALT = re.compile(r"0x[0-9a-f]{64}")
 _LINE_DEPTH = 6
 _TOKEN_LIMIT = 1 << 32
 
@@ -145,7 +144,7 @@ def read_input(data: bytes, limits: FileLimits = DEFAULT_LIMITS) -> InputFile:
     if header.keys() != {"quern", "salt"} or header["quern"] != INPUT_VERSION:
         raise MalformedInput(number, "header", header, 'start with {"quern": 1, "salt": "0x<64 hex digits>"}')
     salt_text = header["salt"]
-    if not isinstance(salt_text, str) or not _SALT.fullmatch(salt_text):
+    if not isinstance(salt_text, str) or not HEX_DIGEST.fullmatch(salt_text):
         raise MalformedInput(number, "salt", salt_text, "give 0x and 64 lower-case hex digits")
     prompts: list[Prompt] = []
     seen: set[str] = set()

@@ -20,7 +20,8 @@ ZERO_DIGEST = bytes(DIGEST_BYTES)
 # RFC 8785 keeps to the integers an IEEE double holds exactly.
 MAX_JSON_INT = 2**53 - 1
 _INT_CHARS = len(str(-MAX_JSON_INT))
-_HEX_DIGEST = re.compile(r"0x[0-9a-f]{64}")
+# A digest where people or JSON files meet it.
+HEX_DIGEST = re.compile(r"0x[0-9a-f]{64}")
 
 
 class NotCanonical(BadInput):
@@ -71,7 +72,7 @@ def to_hex(digest: bytes) -> str:
 
 def from_hex(field: str, text: object) -> bytes:
     """The 32 bytes of a "0x" hex digest. Raises BadDigest naming `field`."""
-    if not isinstance(text, str) or not _HEX_DIGEST.fullmatch(text):
+    if not isinstance(text, str) or not HEX_DIGEST.fullmatch(text):
         raise BadDigest(field, text)
     return bytes.fromhex(text[2:])
 

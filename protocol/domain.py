@@ -8,6 +8,7 @@ from protocol.digest import keccak
 
 # One UNIT of an ether market is one gwei; all amounts in storage, requests and events are whole UNITs.
 UNIT_WEI = 10**9
+ETHER_UNITS = 10**18 // UNIT_WEI
 
 NAME = "Quern InferenceMarket"
 VERSION = "1"

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.digest import JsonValue, canonical_json, json_digest, parse_json
+from protocol.digest import HEX_DIGEST, JsonValue, canonical_json, json_digest, parse_json
 from protocol.errors import BadInput
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1 << 20
-_SHA256 = re.compile(r"0x[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 # Files that loaders read; anything else in the directory (a licence, a model card) changes no answer.
 _SHARED_FILES = re.compile(
@@ -197,7 +196,7 @@ def _read_variant(value: JsonValue) -> Variant:
 def _read_files(field: str, value: dict[str, JsonValue], names: re.Pattern[str]) -> dict[str, str]:
     found = {}
     for name, digest in value.items():
-        if not names.fullmatch(name) or not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+        if not names.fullmatch(name) or not isinstance(digest, str) or not HEX_DIGEST.fullmatch(digest):
             raise MalformedManifest(
                 field, {name: digest}, "give plain names of model files, each with its 0x sha256"
             )

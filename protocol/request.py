@@ -27,7 +27,6 @@ MEMBERS = (
 )
 REQUEST_TYPE = f"Request({','.join(f'{kind} {name}' for kind, name, _ in MEMBERS)})"
 REQUEST_TYPEHASH = keccak(REQUEST_TYPE.encode())
-MAX_URI_CHARS = 512
 _UINTS = tuple((field, 1 << int(kind[4:])) for kind, _, field in MEMBERS if kind.startswith("uint"))
 _DIGESTS = tuple(field for kind, _, field in MEMBERS if kind == "bytes32")
 

@@ -3,11 +3,10 @@
 import re
 from decimal import Decimal
 
-from protocol.domain import UNIT_WEI
+from protocol.domain import ETHER_UNITS
 from protocol.errors import BadInput
 
 _AMOUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*(gwei|ether|eth)?")
-_ETHER_UNITS = 10**18 // UNIT_WEI
 _MAX_CHARS = 40
 
 
@@ -29,7 +28,7 @@ def parse_units(field: str, text: str) -> int:
     if match is None:
         raise BadAmount(field, text)
     number = Decimal(match[1].replace("_", ""))
-    units = number * (_ETHER_UNITS if match[2] in ("ether", "eth") else 1)
+    units = number * (ETHER_UNITS if match[2] in ("ether", "eth") else 1)
     if units != int(units):
         raise BadAmount(field, text)
     return int(units)
@@ -39,6 +38,6 @@ def show_units(units: int) -> str:
     """ "1,234,500 gwei (0.0012345 ether)"; the ether is left out where it says nothing."""
     if units == 0:
         return "0 gwei"
-    whole, part = divmod(units, _ETHER_UNITS)
+    whole, part = divmod(units, ETHER_UNITS)
     ether = f"{whole}.{part:09d}".rstrip("0").rstrip(".")
     return f"{units:,} gwei ({ether} ether)"

@@ -18,7 +18,7 @@ from chain.call import Call
 from chain.process import die_with_parent
 from chain.rpc import Rpc
 from chain.store import ContentStore
-from protocol.domain import UNIT_WEI
+from protocol.domain import ETHER_UNITS, UNIT_WEI
 from quern.context import Home
 from scripts.demo_job.console import say
 from wallet import models
@@ -32,7 +32,6 @@ from worker.lock import running_pid
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_MODEL = ROOT / "models" / "quern-demo"
-ETHER_UNITS = 10**9
 WORKER_DEPOSIT_UNITS = ETHER_UNITS // 10
 _WORKER_START_SECS = 60.0
 _WORKER_STOP_SECS = 90.0

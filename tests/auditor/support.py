@@ -14,6 +14,7 @@ from engine.tokenizer import Tokenizer
 from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload
 from protocol.batchfile import Message, OutputEntry, OutputFile, Prompt, write_input, write_output
 from protocol.digest import JsonValue, json_digest, sha256
+from protocol.domain import ETHER_UNITS
 from protocol.manifest import build_manifest, model_id
 from protocol.params import GenerationParams
 from protocol.receipt import Body, ReceiptDocument, table_digest
@@ -25,7 +26,6 @@ REQUESTER, OPERATOR = dev_account(3), dev_account(4)
 PARAMS = GenerationParams(max_tokens=12)
 WINDOW_SECS = 5
 LEASE_SECS = 60
-ETHER_UNITS = 10**9
 
 Entries = tuple[OutputEntry, ...]
 
