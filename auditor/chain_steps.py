@@ -1,5 +1,7 @@
 """Steps 1 to 3: what follows from the chain alone, and the receipt that was committed to."""
 
+from dataclasses import asdict
+
 from auditor.case import Case, posted_in_batch
 from auditor.findings import Finding, Refuted
 from chain.market import Market
@@ -8,7 +10,7 @@ from protocol.errors import QuernError
 from protocol.lifecycle import BatchPosted, ResultPosted, TaskState, TaskView
 from protocol.merkle import batch_root
 from protocol.receipt import Receipt, leaf
-from protocol.replay import AccountView, ImpossibleHistory, Totals
+from protocol.replay import AccountView, ImpossibleHistory
 from protocol.request import task_id
 
 
@@ -36,11 +38,9 @@ def replay_and_compare(case: Case, market: Market) -> Finding:
         _compare_account(market, holder, view.accounts.get(holder, AccountView()))
     totals = view.totals
     _compare("burned", totals.burned_units, market.burned_units())
-    held = totals.free_units + totals.locked_units + totals.escrow_units + totals.burned_units
-    if held != totals.deposited_units - totals.withdrawn_units:
-        raise Refuted(
-            f"{totals.deposited_units - totals.withdrawn_units} gwei came in and stayed, {held} are accounted for"
-        )
+    held, stayed = totals.held_units, totals.deposited_units - totals.withdrawn_units
+    if held != stayed:
+        raise Refuted(f"{stayed} gwei came in and stayed, {held} are accounted for")
     if market.balance_units() < held:
         raise Refuted(f"the market holds {market.balance_units()} gwei of ether and owes {held}")
     return Finding(
@@ -50,7 +50,7 @@ def replay_and_compare(case: Case, market: Market) -> Finding:
             "state": task.state.name,
             "paid_units": task.paid_units,
             "refunded_units": task.refunded_units,
-            **_totals(totals),
+            **asdict(totals),
         },
     )
 
@@ -127,17 +127,6 @@ def _money(task: TaskView) -> str:
     if not task.ended_at:
         return ""
     return f", {task.paid_units} gwei paid and {task.refunded_units} refunded"
-
-
-def _totals(totals: Totals) -> dict[str, int]:
-    return {
-        "deposited_units": totals.deposited_units,
-        "withdrawn_units": totals.withdrawn_units,
-        "free_units": totals.free_units,
-        "locked_units": totals.locked_units,
-        "escrow_units": totals.escrow_units,
-        "burned_units": totals.burned_units,
-    }
 
 
 def _place(case: Case, batch: list[ResultPosted]) -> int:

@@ -7,9 +7,8 @@ from auditor.case import Case
 from auditor.findings import Finding, Lacking
 from chain.deployment import Parameters
 from protocol.digest import to_hex
-from protocol.domain import UNIT_WEI
 from protocol.lifecycle import Event, TaskClaimed, TaskState, TaskView
-from protocol.priority import priority, rank_key
+from protocol.priority import rank_key, task_priority
 from protocol.replay import MarketReplay
 
 
@@ -56,7 +55,8 @@ def inversions(events: Sequence[Event], claim: TaskClaimed, parameters: Paramete
         for event in events
         if isinstance(event, TaskClaimed) and event.at.tx_hash == claim.at.tx_hash
     }
-    own_rank = _rank(taken, now, parameters.age_rate_wei)
+    own_priority = task_priority(taken, now, parameters.age_rate_wei)
+    own_rank = rank_key(own_priority, taken.task_id)
     found = []
     for other in before.view().tasks.values():
         waited = now - other.priced_at
@@ -66,12 +66,10 @@ def inversions(events: Sequence[Event], claim: TaskClaimed, parameters: Paramete
             or waited <= parameters.inversion_grace_secs
         ):
             continue
-        rank = _rank(other, now, parameters.age_rate_wei)
+        its_priority = task_priority(other, now, parameters.age_rate_wei)
+        rank = rank_key(its_priority, other.task_id)
         if rank < own_rank and _no_worse(other, taken, now):
-            ahead = _priority(other, now, parameters.age_rate_wei) - _priority(
-                taken, now, parameters.age_rate_wei
-            )
-            found.append((rank, Inversion(other.task_id, ahead, waited)))
+            found.append((rank, Inversion(other.task_id, its_priority - own_priority, waited)))
     return [inversion for _, inversion in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -96,19 +94,3 @@ def _no_worse(other: TaskView, taken: TaskView, now: int) -> bool:
         and a.lease_secs >= b.lease_secs
         and now + a.lease_secs <= a.deadline
     )
-
-
-def _priority(task: TaskView, now: int, age_rate_wei: int) -> int:
-    request = task.request
-    return priority(
-        task.tip_units * UNIT_WEI,
-        request.replicas,
-        request.max_output_tokens,
-        task.priced_at,
-        now,
-        age_rate_wei,
-    )
-
-
-def _rank(task: TaskView, now: int, age_rate_wei: int) -> tuple[int, bytes]:
-    return rank_key(_priority(task, now, age_rate_wei), task.task_id)

@@ -48,7 +48,7 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """UNITs. deposited - withdrawn = free + locked + escrow + burned, always."""
+    """UNITs. What came in and stayed is what the market holds: deposited - withdrawn = held, always."""
 
     deposited_units: int
     withdrawn_units: int
@@ -56,6 +56,10 @@ class Totals:
     locked_units: int
     escrow_units: int
     burned_units: int
+
+    @property
+    def held_units(self) -> int:
+        return self.free_units + self.locked_units + self.escrow_units + self.burned_units
 
 
 @dataclass(frozen=True, slots=True)

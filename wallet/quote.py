@@ -14,7 +14,7 @@ from protocol.domain import UNIT_WEI
 from protocol.errors import BadInput
 from protocol.lifecycle import Standing, TaskState, TaskView, derived_state
 from protocol.money import charge_units
-from protocol.priority import TOKENS_PER_PRICE, priority
+from protocol.priority import TOKENS_PER_PRICE, priority, task_priority
 from protocol.replay import MarketView
 
 RECENT_TASKS = 50
@@ -146,10 +146,8 @@ def check_price(
 
 def keeps_its_rank(task: TaskView, new_tip_units: int, now: int, terms: Terms) -> bool:
     """Whether raising the tip ranks the task no lower: a raise starts its waiting again."""
-    declared = task.request.max_output_tokens
-    return _rank(new_tip_units, declared, now, now, terms) >= _rank(
-        task.tip_units, declared, task.priced_at, now, terms
-    )
+    raised = _fresh_priority(new_tip_units, task.request.max_output_tokens)
+    return raised >= task_priority(task, now, terms.age_rate_wei)
 
 
 def _latest(tasks: Iterable[TaskView]) -> list[TaskView]:
@@ -196,22 +194,19 @@ def _covered_secs(spans: Iterable[tuple[int, int]]) -> int:
     return covered
 
 
-def _rank(tip_units: int, declared_tokens: int, priced_at: int, now: int, terms: Terms) -> int:
-    return priority(tip_units * UNIT_WEI, 1, declared_tokens, priced_at, now, terms.age_rate_wei)
-
-
-def _priority_of(task: TaskView, now: int, terms: Terms) -> int:
-    return _rank(task.tip_units, task.request.max_output_tokens, task.priced_at, now, terms)
+def _fresh_priority(tip_units: int, declared_tokens: int) -> int:
+    """Priority of a task priced this very second: it has no age yet."""
+    return priority(tip_units * UNIT_WEI, 1, declared_tokens, priced_at=0, now=0, age_rate_wei=0)
 
 
 def _ahead(tasks: Sequence[TaskView], now: int, want: Want, terms: Terms) -> list[TaskView]:
     """Tasks in work, and the waiting ones that a task submitted now would not pass."""
-    own = _rank(want.tip_units, want.max_output_tokens, now, now, terms)
+    own = _fresh_priority(want.tip_units, want.max_output_tokens)
     return [
         task
         for task in tasks
         if (standing := derived_state(task, now)) is Standing.LEASED
-        or (standing in _WAITING and _priority_of(task, now, terms) >= own)
+        or (standing in _WAITING and task_priority(task, now, terms.age_rate_wei) >= own)
     ]
 
 
@@ -220,5 +215,5 @@ def _front_tip(tasks: Sequence[TaskView], now: int, want: Want, terms: Terms) ->
     waiting = [task for task in tasks if derived_state(task, now) in _WAITING]
     if not waiting:
         return 0
-    best = max(_priority_of(task, now, terms) for task in waiting)
+    best = max(task_priority(task, now, terms.age_rate_wei) for task in waiting)
     return -(-(best + 1) * want.max_output_tokens // (TOKENS_PER_PRICE * UNIT_WEI))

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from chain.journal import TxReceipt
 from protocol.digest import JsonValue, to_hex
-from protocol.domain import UNIT_WEI
 from protocol.lifecycle import RefundReason, Standing, TaskRefunded, TaskView, derived_state
 from protocol.money import escrow_units
-from protocol.priority import priority, rank_key
+from protocol.priority import rank_key, task_priority
 from protocol.replay import MarketView
 
 _ENDED = (Standing.SETTLED, Standing.REFUNDED)
@@ -119,14 +118,6 @@ def _line(market: MarketView, model_id: bytes, now: int, age_rate_wei: int) -> l
     ]
 
     def key(task: TaskView) -> tuple[int, bytes]:
-        price = priority(
-            task.tip_units * UNIT_WEI,
-            task.request.replicas,
-            task.request.max_output_tokens,
-            task.priced_at,
-            now,
-            age_rate_wei,
-        )
-        return rank_key(price, task.task_id)
+        return rank_key(task_priority(task, now, age_rate_wei), task.task_id)
 
     return [task.task_id for task in sorted(waiting, key=key)]

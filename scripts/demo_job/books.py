@@ -75,14 +75,12 @@ def close(desk: Desk, names: Mapping[str, str], withdrawn_units: Mapping[str, in
         for address, name in names.items()
     )
     view = desk.read().market
-    totals = view.totals
-    held = totals.free_units + totals.locked_units + totals.escrow_units + totals.burned_units
     balance = desk.rpc.balance_wei(desk.deployment.market)
     return Books(
         accounts=accounts,
         market_balance=balance,
-        market_unexplained=balance - held * UNIT_WEI,
-        burned=totals.burned_units * UNIT_WEI,
+        market_unexplained=balance - view.totals.held_units * UNIT_WEI,
+        burned=view.totals.burned_units * UNIT_WEI,
         fees_paid=_fees_paid(view) * UNIT_WEI,
         fees_earned=sum(task.paid_units for task in view.tasks.values() if task.worker == worker) * UNIT_WEI,
     )
