@@ -51,7 +51,6 @@ class History:
 
     events: tuple[Event, ...]
     head_block: int
-    head_timestamp: int
 
     @staticmethod
     def fetch(rpc: Rpc, deployment: Deployment) -> "History":
@@ -60,14 +59,14 @@ class History:
         events: list[Event] = []
         trail: tuple[Cursor, ...] = ()
         while True:
-            batch = follower.poll(trail)
-            if batch.reorg_to is not None:
+            news = follower.poll(trail)
+            if news.reorg_to is not None:
                 events, trail = [], ()
                 continue
-            events.extend(batch.events)
-            trail = (batch.cursor, *trail)
-            if batch.cursor.number >= batch.head.number:
-                return History(tuple(events), batch.head.number, batch.head.timestamp)
+            events.extend(news.events)
+            trail = (news.cursor,)
+            if news.complete:
+                return History(tuple(events), news.head.number)
 
 
 class Case:

@@ -22,7 +22,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class News:
     """What one poll found.
 
     `reorg_to` set: the chain left the followed one after that block; drop whatever was derived from later blocks,
@@ -47,7 +47,7 @@ class Follower:
         self._confirmations = confirmations
         self._range = _MAX_RANGE
 
-    def poll(self, trail: Sequence[Cursor] = ()) -> Batch:
+    def poll(self, trail: Sequence[Cursor] = ()) -> News:
         """Events after `trail[0]`. `trail` holds the cursors stored so far, newest first (a few dozen suffice, for
         a reorg deeper than the trail means reading from the market's first block again); empty: from that block.
 
@@ -57,22 +57,22 @@ class Follower:
         head, seen = self._look(cursors[0].number)
         if seen is None and head.number < cursors[0].number:
             # A node behind its own head, or behind another that answered before: not news.
-            return Batch((), cursors[0], head)
+            return News((), cursors[0], head)
         if seen is None or seen.hash != cursors[0].hash:
             ancestor = self._common_ancestor(cursors[1:])
-            return Batch((), ancestor, head, reorg_to=ancestor.number, complete=False)
+            return News((), ancestor, head, reorg_to=ancestor.number, complete=False)
         last = head.number - self._confirmations
         first = cursors[0].number + 1
         if first > last:
-            return Batch((), cursors[0], head)
+            return News((), cursors[0], head)
         return self._read(first, last, head)
 
-    def _read(self, first: int, last: int, head: Block) -> Batch:
+    def _read(self, first: int, last: int, head: Block) -> News:
         logs, upto = self._logs(first, last)
         block = head if upto == head.number else self._rpc.block(upto)
         if block is None:
             raise RpcUnavailable(self._rpc.masked_url, "the chain was reorganised while it was read")
-        return Batch(decode_logs(self._rpc, logs), Cursor(upto, block.hash), head, complete=upto == last)
+        return News(decode_logs(self._rpc, logs), Cursor(upto, block.hash), head, complete=upto == last)
 
     def _logs(self, first: int, last: int) -> tuple[list[JsonValue], int]:
         """Logs from `first` on, and the last block they cover: fewer where the node finds the answer too large."""

@@ -85,15 +85,15 @@ class MarketReader:
     def read(self) -> Snapshot:
         """Up to the present head. Raises RpcUnavailable, ChainUnsteady, ImpossibleHistory."""
         for _ in range(_MAX_POLLS):
-            batch = self._follower.poll(self._trail)
-            if batch.reorg_to is not None:
+            news = self._follower.poll(self._trail)
+            if news.reorg_to is not None:
                 # Rare and small here: reading again from the start needs no second way of undoing events.
                 self._trail = ()
                 self._gathering = Gathering(self._bond_unit_units)
                 continue
-            for event in batch.events:
+            for event in news.events:
                 self._gathering.take(event)
-            self._trail = (batch.cursor,)
-            if batch.complete:
-                return self._gathering.snapshot(batch.head)
+            self._trail = (news.cursor,)
+            if news.complete:
+                return self._gathering.snapshot(news.head)
         raise ChainUnsteady(self._rpc.masked_url)
