@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chain.files import replace_file
 from chain.node import HARDHAT_DIR, PROJECT_ROOT, node_binary, solc_wrapper
 from protocol.errors import BadInput
 
@@ -32,10 +33,9 @@ class DoesNotCompile(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One contract: its ABI as JSON text, the code that creates it, and the code that creation leaves."""
+    """One contract: the code that creates it, and the code that creation leaves."""
 
     name: str
-    abi_json: str
     bytecode: bytes
     runtime: bytes
 
@@ -45,7 +45,7 @@ def compile_contracts(root: Path = PROJECT_ROOT) -> dict[str, Artifact]:
 
     Raises DoesNotCompile, MissingTool.
     """
-    outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+    outputs = ["evm.bytecode.object", "evm.deployedBytecode.object"]
     standard_input = _standard_input(root, [f"contracts/{name}.sol" for name in CONTRACTS], outputs)
     text = json.dumps(standard_input, sort_keys=True)
     cache = HARDHAT_DIR / "cache" / f"solcx-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
@@ -54,9 +54,7 @@ def compile_contracts(root: Path = PROJECT_ROOT) -> dict[str, Artifact]:
     output = _compile(standard_input)
     artifacts = _artifacts(output)
     cache.parent.mkdir(exist_ok=True)
-    partial = cache.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(output))
-    partial.replace(cache)
+    replace_file(cache, json.dumps(output).encode())
     return artifacts
 
 
@@ -125,7 +123,6 @@ def _artifacts(output: dict[str, object]) -> dict[str, Artifact]:
                 evm = contract["evm"]
                 found[name] = Artifact(
                     name=name,
-                    abi_json=json.dumps(contract["abi"], sort_keys=True),
                     bytecode=bytes.fromhex(evm["bytecode"]["object"]),
                     runtime=bytes.fromhex(evm["deployedBytecode"]["object"]),
                 )

@@ -1,9 +1,9 @@
 """Which market, on which chain: the file a deployment leaves, and the check that it still holds."""
 
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from chain.files import replace_file
 from chain.rpc import Rpc
 from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.digest import JsonValue, canonical_json, from_hex, keccak, parse_json, to_hex
@@ -126,9 +126,7 @@ def save(deployment: Deployment, path: Path) -> None:
         "block_number": deployment.block_number,
         "parameters": asdict(deployment.parameters),
     }
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(canonical_json(value) + b"\n")
-    partial.replace(path)
+    replace_file(path, canonical_json(value) + b"\n")
 
 
 def load(path: Path) -> Deployment:

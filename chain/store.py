@@ -4,13 +4,13 @@ import errno
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from chain.files import replace_file
 from chain.rpc import mask_url
 from protocol.digest import sha256, to_hex
 from protocol.errors import BadInput, NotYet, Unavailable
@@ -165,7 +165,7 @@ def _check_key(key: str) -> None:
 
 
 class _Folder:
-    """Writes by rename, so that a crash leaves no half file; reads plain files only."""
+    """Reads plain files only."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -182,23 +182,7 @@ class _Folder:
     def write(self, key: str, data: bytes) -> None:
         target = self._root / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
-        try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-                os.fchmod(descriptor, 0o644)
-            Path(partial).replace(target)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-        # The rename is durable once the directory is.
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(target, data)
 
     def exists(self, key: str) -> bool:
         self._need_root()

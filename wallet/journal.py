@@ -5,11 +5,11 @@ can never pay twice. The file is what `--wait` resumes from, and all that is los
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chain.files import replace_file
 from protocol.digest import JsonValue, from_hex, parse_json, to_hex
 from protocol.domain import Domain
 from protocol.errors import BadInput, QuernError
@@ -65,13 +65,7 @@ class Journal:
     def record(self, entry: JournalEntry) -> None:
         """Write an entry durably; writing it again changes nothing."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(entry.task_id)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with draft.open("wb") as file:
-            file.write(json.dumps(_to_json(entry), indent=1).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(self._path(entry.task_id), json.dumps(_to_json(entry), indent=1).encode())
 
     def discard(self, task: bytes) -> None:
         """Forget a request that was never sent."""

@@ -4,12 +4,12 @@ The signing library takes most of a second to import, so only what signs imports
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chain.files import create_file
 from protocol.abi import parse_address
 from protocol.errors import BadInput
 
@@ -167,7 +167,10 @@ class Keystore:
 
         content = Account.encrypt(account.key, password, kdf="scrypt", iterations=self.scrypt_work)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_private(path, json.dumps(content).encode())
+        try:
+            create_file(path, json.dumps(content).encode())
+        except FileExistsError as error:
+            raise WalletExists(name) from error
         return Wallet(name, account.address, path)
 
     def _find(self, name: str) -> tuple[Wallet, dict[str, Any]]:
@@ -197,19 +200,3 @@ def private_key(text: str) -> bytes:
         return bytes(Account.from_key(key).key)
     except Exception as error:  # which one depends on the curve's implementation
         raise BadPrivateKey from error
-
-
-def _create_private(path: Path, data: bytes) -> None:
-    """Write a new file readable by its owner only, whole or not at all; never over an existing one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError as error:
-        raise WalletExists(path.name.removesuffix(SUFFIX)) from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """Which model a person means: those announced on chain, and the directories registered on this machine."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from chain.files import replace_file
 from chain.store import ContentStore, manifest_key
 from protocol.digest import JsonValue, MalformedJson, from_hex, parse_json, to_hex
 from protocol.errors import BadInput
@@ -78,9 +78,7 @@ class ModelList:
             {"name": each.name, "path": str(each.path), "model_id": to_hex(each.model_id)} for each in listed
         ]
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-        draft.write_text(json.dumps(content, indent=1) + "\n")
-        draft.replace(self.file)
+        replace_file(self.file, (json.dumps(content, indent=1) + "\n").encode())
 
     def of(self, model_id: bytes) -> Registered | None:
         return next((model for model in self.all() if model.model_id == model_id), None)
