@@ -18,7 +18,7 @@ from engine.base import CheckedSequence, Completion, Engine, EngineConfig, Engin
 HEARTBEAT_SECS = 1.0
 # Tokens are gathered this long before a frame is written: a frame per step would wake the parent hundreds of
 # times a second on a small model, and no reader follows faster than this.
-GATHER_SECS = 0.02
+GATHER_SECS = 0.05
 # A heartbeat must get through between chunks, and a chunk should still fill a prefill batch.
 CHECK_CHUNK = 16
 _PR_SET_PDEATHSIG = 1
