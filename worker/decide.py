@@ -285,7 +285,7 @@ def _into_batch(task: Task, facts: InputFacts, policy: Policy, batch: _Batch) ->
         batch.closed = True
         return None
     batch.add(facts, queue_secs, bond)
-    words = f"best priority of what can be served; at most {facts.alone_secs:.1f} s of work, {wait_secs:.1f} s before it"
+    words = f"best priority of what can be served; up to {facts.alone_secs:.1f} s of work, {wait_secs:.1f} s before it"
     return Action(Act.CLAIM, task.id, Reason("CLAIM-020", words))
 
 

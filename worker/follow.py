@@ -110,7 +110,7 @@ class Poller:
             self._view.free_units, self._view.locked_units = account.free_units, account.locked_units
 
     def _keep_time(self, head: Block) -> None:
-        """The chain's clock stands still between blocks; where they come rarely, the pending block's time is asked for."""
+        """The chain's clock stands still between blocks; where they come rarely, the pending block's time counts."""
         now = time.monotonic()
         if self._head is None or head.hash != self._head.hash:
             self._head, self._head_seen_at = head, now
@@ -133,37 +133,35 @@ class Poller:
             self._view.reset()
 
     def _react(self, event: lifecycle.Event) -> list[Decided]:
-        """What an event means for this worker's own tasks."""
-        me, reconciler = self._view.me, self._reconciler
+        """What an event means for this worker's own tasks: the reconciler hears of it, and `why` will tell."""
+        if self._reconciler is not None:
+            self._tell(self._reconciler, event)
         match event:
-            case lifecycle.LeaseLapsed() | lifecycle.LeaseReleased() if event.worker == me:
-                if reconciler is not None:
-                    reconciler.lost(event.task_id)
-                if isinstance(event, lifecycle.LeaseReleased):
-                    return []
+            case lifecycle.LeaseLapsed() if event.worker == self._view.me:
                 return [_note(event, event.task_id, "LOST-002", f"bond of {event.burned_units} units burned")]
-            case lifecycle.TaskClaimed() if event.worker == me:
-                if reconciler is not None:
-                    reconciler.took_effect(Call.CLAIM, event.task_id)
             case lifecycle.ResultPosted() if self._is_mine(event.task_id):
-                if reconciler is not None:
-                    reconciler.posted(event.task_id)
                 return [_note(event, event.task_id, "POST-002", f"in block {event.at.block_number}")]
-            case lifecycle.TaskSettled():
-                if reconciler is not None:
-                    reconciler.ended(event.task_id)
-                if event.worker == me:
-                    return [_note(event, event.task_id, "SETTLE-002", f"paid {event.paid_units} units")]
-            case lifecycle.TaskRefunded():
-                if reconciler is not None:
-                    reconciler.ended(event.task_id)
-                if self._is_mine(event.task_id):
-                    return [_note(event, event.task_id, "END-001", "refunded to the requester")]
-            case lifecycle.TaskSkipped() if reconciler is not None:
+            case lifecycle.TaskSettled() if event.worker == self._view.me:
+                return [_note(event, event.task_id, "SETTLE-002", f"paid {event.paid_units} units")]
+            case lifecycle.TaskRefunded() if self._is_mine(event.task_id):
+                return [_note(event, event.task_id, "END-001", "refunded to the requester")]
+            case _:
+                return []
+
+    def _tell(self, reconciler: Reconciler, event: lifecycle.Event) -> None:
+        match event:
+            case lifecycle.TaskClaimed() if event.worker == self._view.me:
+                reconciler.took_effect(Call.CLAIM, event.task_id)
+            case lifecycle.LeaseLapsed() | lifecycle.LeaseReleased() if event.worker == self._view.me:
+                reconciler.lost(event.task_id)
+            case lifecycle.ResultPosted() if self._is_mine(event.task_id):
+                reconciler.posted(event.task_id)
+            case lifecycle.TaskSettled() | lifecycle.TaskRefunded():
+                reconciler.ended(event.task_id)
+            case lifecycle.TaskSkipped():
                 reconciler.refused(event.task_id, event.reason)
             case _:
                 pass
-        return []
 
     def _is_mine(self, task_id: bytes) -> bool:
         task = self._view.tasks.get(task_id)

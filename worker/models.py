@@ -11,7 +11,7 @@ from protocol.manifest import build_manifest, model_id
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """`window` is the number of tokens a prompt and its output may have together, `dtype` what its weights are sold as."""
+    """`window` is how many tokens a prompt and its output may have together, `dtype` what its weights are sold as."""
 
     id: bytes
     path: Path

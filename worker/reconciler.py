@@ -132,8 +132,23 @@ class Reconciler:
         self.pump()
 
     def pump(self) -> None:
-        """Sign, send and learn outcomes. Only the main thread sends."""
-        ended = self._parts.sender.pump()
+        """Sign, send and learn outcomes. Only the main thread sends. Raises what the sender raises."""
+        if not self._sendings:
+            return
+        try:
+            ended = self._parts.sender.pump()
+        except QuernError:
+            self._note_outcomes(self._unheard())
+            raise
+        self._note_outcomes(ended)
+
+    def _unheard(self) -> list[Intent]:
+        """Outcomes the journal has and this worker never heard of: the step that learned them did not return."""
+        noted = {sending.key for _, sending, _ in self._mined}
+        intents = (self._parts.sender.intent(key) for key in self._sendings if key not in noted)
+        return [intent for intent in intents if intent is not None and intent.ended]
+
+    def _note_outcomes(self, ended: Sequence[Intent]) -> None:
         if ended:
             with self._lock, self._parts.database.transaction():
                 for intent in ended:
@@ -204,6 +219,7 @@ class Reconciler:
             self._sendings[sending.key] = sending
             for task_id in sending.task_ids:
                 self._artefact(task_id).under_way = sending.call
+        self._note_outcomes(self._unheard())
 
     def _artefact(self, task_id: bytes) -> Artefact:
         artefact = self._artefacts.get(task_id)

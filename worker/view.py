@@ -16,7 +16,7 @@ _Rank = tuple[int, bytes]
 
 @dataclass(slots=True)
 class Task:
-    """One task. `until` is the lease's end while Leased, the challenge window's end while Posted; times are chain seconds.
+    """One task. `until` ends the lease while Leased, the challenge window while Posted; times are chain seconds.
 
     `mine` holds from this worker's claim on, also when the lease was lost; `held_before` from the loss on.
     """

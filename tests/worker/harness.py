@@ -69,7 +69,7 @@ class MarketPlace:
             store=Store(url=self.store.url),
             keys=Keys(keystore=self.home / "keystore.json"),
             models=(Model(path=MODEL_DIR),),
-            engine=Engine(**{"kind": "fake", **engine}),  # type: ignore[arg-type]
+            engine=Engine(**{"kind": "fake", **engine}),
             batches=Batches(),
             price=Price(),
             operations=Operations(),
@@ -178,29 +178,25 @@ def eventually(holds: Callable[[], bool], what: str, secs: float = PATIENCE_SECS
 
 @dataclass(frozen=True, slots=True)
 class KillPoint:
-    """SIGKILL before or after the `count`-th call of a method whose arguments show `wanted`."""
+    """SIGKILL before or after the first call of a method whose arguments show every word of `wanted`."""
 
+    moment: str
     module: str
     owner: str
     method: str
-    moment: str = "before"
-    wanted: str = ""
-    count: int = 1
+    wanted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.moment} {self.owner}.{self.method} {self.wanted} {self.count}"
+        return " ".join((self.moment, self.owner, self.method, *self.wanted))
 
 
 def _arm(point: KillPoint) -> None:
     holder = getattr(importlib.import_module(point.module), point.owner)
     real = getattr(holder, point.method)
-    seen = 0
 
     def armed(*args: object, **kwargs: object) -> object:
-        nonlocal seen
-        wanted = point.wanted in repr((args[1:], kwargs))
-        seen += wanted
-        due = wanted and seen == point.count
+        shown = repr((args[1:], kwargs))
+        due = all(word in shown for word in point.wanted)
         if due and point.moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         result = real(*args, **kwargs)
