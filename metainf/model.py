@@ -41,17 +41,17 @@ class MetaModel:
     """Trained CatBoost models with what is needed to use them; build it with `metainf.train` or `load`.
 
     The cost model predicts log prefill, decode and total seconds relative to the roofline of
-    `features.plan`, so that it carries over to models and machines of another speed. `sigma_log` is the
-    spread between strategies of one task that the model does not explain, `bound_log` the conformal 90
-    % bound on log total. `start_secs` are measured engine starts.
+    `features.plan`, so that it carries over to models and machines of another speed. `bound_log` is the
+    conformal 90 % bound on log total, `spreads_log` by strategy how far comparisons with the default
+    are off, `start_secs` measured engine starts.
     """
 
     feature_names: tuple[str, ...]
     cost_bytes: bytes
     failure_bytes: bytes
     failure_rate: float
-    sigma_log: float
     bound_log: float
+    spreads_log: Mapping[str, float] = field(hash=False)
     start_secs: Mapping[str, float] = field(hash=False)
     provenance: Mapping[str, JsonValue] = field(hash=False)
 
@@ -64,8 +64,8 @@ class MetaModel:
                 "cost_model": base64.b64encode(self.cost_bytes).decode(),
                 "failure_model": base64.b64encode(self.failure_bytes).decode(),
                 "failure_rate": self.failure_rate,
-                "sigma_log": self.sigma_log,
                 "bound_log": self.bound_log,
+                "spreads_log": dict(self.spreads_log),
                 "start_secs": dict(self.start_secs),
                 "provenance": dict(self.provenance),
             }
@@ -87,9 +87,9 @@ class MetaModel:
                 cost_bytes=base64.b64decode(stored["cost_model"], validate=True),
                 failure_bytes=base64.b64decode(stored["failure_model"], validate=True),
                 failure_rate=float(stored["failure_rate"]),
-                sigma_log=float(stored["sigma_log"]),
                 bound_log=float(stored["bound_log"]),
-                start_secs={str(name): float(secs) for name, secs in stored["start_secs"].items()},
+                spreads_log=_numbers(stored["spreads_log"]),
+                start_secs=_numbers(stored["start_secs"]),
                 provenance=dict(stored["provenance"]),
             )
         except OSError as error:
@@ -102,6 +102,10 @@ class MetaModel:
     def predictor(self) -> "Predictor":
         """Ready to predict; unpacks the trees once."""
         return Predictor(self)
+
+
+def _numbers(stored: Mapping[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in stored.items()}
 
 
 class Predictor:

@@ -17,7 +17,7 @@ from metainf.errors import MetaModelMissing, NothingFeasible, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
 from metainf.features import Planner, Settings, plan_features, strategy_features, task_features
-from metainf.learner import margin_of
+from metainf.learner import margin
 from metainf.model import SHIPPED, MetaModel
 from metainf.strategy import Strategy
 
@@ -41,7 +41,7 @@ class Selector:
 
     def __init__(self, meta_model: MetaModel) -> None:
         self.meta_model_digest = meta_model.digest()
-        self.margin = margin_of(meta_model.sigma_log)
+        self._spreads = dict(meta_model.spreads_log)
         self._start_secs = dict(meta_model.start_secs)
         self._in_order = itemgetter(*meta_model.feature_names)
         self._predictor = meta_model.predictor()
@@ -80,7 +80,7 @@ class Selector:
         if not feasible:
             raise NothingFeasible(tuple(obstacles))
         predictions = self._predict(model, hardware, workload, state, feasible)
-        index, reason_code, reason = decide(predictions, state, self.margin)
+        index, reason_code, reason = decide(predictions, state, self._spreads)
         chosen = feasible[index]
         record = SelectionRecord(
             model=model,
@@ -190,9 +190,13 @@ def expected_secs(prediction: Prediction, state: SelectionState) -> float:
     return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
 
 
-def decide(predictions: Sequence[Prediction], state: SelectionState, margin: float) -> tuple[int, str, str]:
-    """Index of the prediction to take, with the code and the words of the reason. Pure; ties go to the
-    earlier one.
+def decide(
+    predictions: Sequence[Prediction], state: SelectionState, spreads: Mapping[str, float]
+) -> tuple[int, str, str]:
+    """Index of the prediction to take, with the code and the words of the reason.
+
+    `spreads` say by strategy how far comparisons with the default are off (log). Pure; ties go to the
+    earlier.
     """
     indices = range(len(predictions))
     scores = [expected_secs(prediction, state) for prediction in predictions]
@@ -208,24 +212,37 @@ def decide(predictions: Sequence[Prediction], state: SelectionState, margin: flo
     best = min(fitting, key=lambda index: scores[index])
     if len(predictions) == 1:
         return best, ONLY_ONE, f"{predictions[best].strategy} is the only strategy that can run this"
-    ceiling = scores[best] * (1 + margin)
+
+    def as_good(other: int) -> bool:
+        needed = margin(spreads, predictions[best].strategy, predictions[other].strategy)
+        return other in fitting and scores[other] <= scores[best] * (1 + needed)
+
     running = named.get(state.running) if state.running is not None else None
-    if running is not None and running in fitting and scores[running] <= ceiling:
-        return running, KEPT_RUNNING, _why_kept(predictions, state, best, running, margin)
+    if running is not None and as_good(running):
+        return running, KEPT_RUNNING, _why_kept(predictions, scores, state, best, running)
     default = named.get(DEFAULT_NAME)
-    if default is not None and default in fitting and best != default and scores[default] <= ceiling:
-        saved = f"{predictions[best].strategy} is expected to save less than {margin:.0%}"
-        return default, DEFAULT_AS_GOOD, f"{saved}, too little to leave {DEFAULT_NAME}"
+    if default is not None and best != default and as_good(default):
+        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[default])}"
+        return default, DEFAULT_AS_GOOD, f"{saved}, too little to be sure of, and so {DEFAULT_NAME}"
     return best, FASTEST, _why_fastest(predictions, scores, best, default)
 
 
+def _saved(best: float, other: float) -> str:
+    return f"{1 - best / other:.0%}"
+
+
 def _why_kept(
-    predictions: Sequence[Prediction], state: SelectionState, best: int, running: int, margin: float
+    predictions: Sequence[Prediction],
+    scores: Sequence[float],
+    state: SelectionState,
+    best: int,
+    running: int,
 ) -> str:
     kept = predictions[running]
     quickest = min(predictions, key=lambda prediction: prediction.total_secs)
     if best != running:
-        return f"{kept.strategy} runs already and is within {margin:.0%} of the best"
+        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[running])}"
+        return f"{kept.strategy} runs already; {saved}, too little to be sure of"
     if quickest is kept:
         return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
     jobs = state.queued_jobs + 1

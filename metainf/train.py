@@ -20,7 +20,7 @@ from metainf.learner import (
     conformal_bound,
     fit,
     held_out_residuals,
-    spread_within_tasks,
+    spreads,
 )
 from metainf.model import MetaModel
 from metainf.problem import Problem
@@ -92,8 +92,8 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
         cost_bytes=_stored(fit(problem)),
         failure_bytes=_failure_bytes(problem.rows, failed),
         failure_rate=_rounded((int(failed.sum()) + 1) / (len(failed) + 2)),
-        sigma_log=_rounded(spread_within_tasks(problem, residuals)),
         bound_log=_rounded(conformal_bound(residuals)),
+        spreads_log={name: _rounded(spread) for name, spread in spreads(problem, residuals).items()},
         start_secs=_start_secs(good),
         provenance={
             "table_sha256": table_sha256,

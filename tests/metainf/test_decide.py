@@ -1,10 +1,13 @@
 """The rule of the choice, on predictions written by hand."""
 
+from math import log1p
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metainf import DEFAULT_NAME, Prediction, SelectionState
+from metainf.learner import margin
 from metainf.select import (
     DEFAULT_AS_GOOD,
     FASTEST,
@@ -16,6 +19,7 @@ from metainf.select import (
 )
 
 MARGIN = 0.1
+SPREADS = {DEFAULT_NAME: 0.0, "other": log1p(MARGIN)}
 
 
 def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_failure=0.0):
@@ -31,7 +35,7 @@ def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_fail
 
 
 def decided(predictions, **state):
-    index, code, reason = decide(predictions, SelectionState(**state), MARGIN)
+    index, code, reason = decide(predictions, SelectionState(**state), SPREADS)
     return predictions[index].strategy, code, reason
 
 
@@ -47,6 +51,14 @@ def decided(predictions, **state):
 def test_default_is_left_only_for_a_clear_gain(default_secs, other_secs, taken, code):
     predictions = [predicted("vllm-default", default_secs), predicted("other", other_secs)]
     assert decided(predictions)[:2] == (taken, code)
+
+
+def test_the_margin_is_that_of_the_two_compared_and_at_least_five_percent():
+    spreads = {DEFAULT_NAME: 0.0, "sure": 0.01, "unsure": log1p(0.3)}
+    assert margin(spreads, "sure", DEFAULT_NAME) == 0.05
+    assert margin(spreads, "unsure", "sure") == pytest.approx(0.3)
+    assert margin(spreads, "never compared", DEFAULT_NAME) == pytest.approx(0.3)
+    assert margin({}, "a", "b") == 0.05
 
 
 def test_what_runs_is_kept_within_the_margin_even_against_the_default():
@@ -107,7 +119,7 @@ tables = st.lists(st.tuples(secs, secs, st.floats(0, 0.9), st.floats(1.0, 3.0)),
 @given(tables, secs, st.integers(0, 50))
 def test_whenever_some_bound_fits_the_choice_fits_and_is_within_the_margin_of_the_best(table, budget, queued):
     state = SelectionState(budget_secs=budget, queued_jobs=queued)
-    index, code, _ = decide(table, state, MARGIN)
+    index, code, _ = decide(table, state, SPREADS)
     fitting = [prediction for prediction in table if prediction.bound_secs <= budget]
     assert (code == NO_BOUND_FITS) == (not fitting)
     if fitting:
