@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from protocol.digest import (
     HEX_DIGEST,
@@ -56,6 +57,13 @@ class FileLimits:
 DEFAULT_LIMITS = FileLimits()
 
 
+class PromptTokenizer(Protocol):
+    """A model's own way from prompts to token ids."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]: ...
+    def encode_prompt(self, text: str) -> tuple[int, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a chat; `role` is one of ROLES."""
@@ -80,6 +88,12 @@ class Prompt:
     def chat(self) -> list[dict[str, str]]:
         """The messages as a chat template takes them."""
         return [{"role": message.role, "content": message.content} for message in self.messages]
+
+    def token_ids(self, tokenizer: PromptTokenizer) -> tuple[int, ...]:
+        """A chat under the model's template, a text as it is. Raises what the tokenizer raises."""
+        if self.prompt is None:
+            return tokenizer.encode_chat(self.chat())
+        return tokenizer.encode_prompt(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,19 +48,12 @@ def unlocked(name: str | None, password_file: Path | None) -> "LocalAccount":
 
 def window(model_id: bytes) -> "Window | None":
     """The model's window and how it counts, if the model is registered on this machine."""
-    from protocol.batchfile import Prompt
     from wallet.inputs import Window
 
     tokenizer = _tokenizer(model_id)
     if tokenizer is None:
         return None
-
-    def count(prompt: Prompt) -> int:
-        if prompt.prompt is None:
-            return len(tokenizer.encode_chat(prompt.chat()))
-        return len(tokenizer.encode_prompt(prompt.prompt))
-
-    return Window(tokenizer.model_max_len, count)
+    return Window(tokenizer.model_max_len, lambda prompt: len(prompt.token_ids(tokenizer)))
 
 
 def decoder(model_id: bytes) -> "Callable[[Sequence[int]], str] | None":
