@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from auditor.findings import Lacking, Refuted
 from chain.deployment import Deployment
 from chain.follower import Cursor, Follower
 from chain.rpc import Rpc
 from chain.store import (
+    ANNOUNCED_SCHEMES,
+    BadKey,
+    BadStoreUrl,
     ContentMismatch,
     ContentMissing,
     ContentStore,
@@ -21,6 +23,7 @@ from chain.store import (
     output_key,
     params_key,
     receipt_key,
+    scheme_of,
 )
 from engine.tokenizer import Tokenizer
 from protocol.batchfile import DEFAULT_LIMITS, InputFile, OutputFile, Prompt, read_input, read_output
@@ -31,9 +34,6 @@ from protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify_dir
 from protocol.params import MAX_PARAMS_BYTES, GenerationParams
 from protocol.receipt import MAX_RECEIPT_BYTES, ReceiptDocument
 from protocol.replay import MarketView, replay
-
-# What an address found on chain may make this machine open; anything else needs --store.
-ANNOUNCED_SCHEMES = ("file", "https", "s3", "gs", "az")
 
 _T = TypeVar("_T")
 
@@ -168,11 +168,10 @@ class Case:
         return tuple(self._tokenised(prompt) for prompt in self.input.prompts)
 
     def _tokenised(self, prompt: Prompt) -> tuple[int, ...]:
+        tokenizer = self.tokenizer
         try:
-            if prompt.is_chat:
-                return self.tokenizer.encode_chat(prompt.chat())
-            return self.tokenizer.encode_prompt(prompt.prompt or "")
-        except (ValueError, TypeError, LookupError):
+            return prompt.token_ids(tokenizer)
+        except Exception:  # noqa: BLE001 - a stranger's text in a model's template may fail in any way
             return ()
 
     @cached_property
@@ -187,7 +186,7 @@ class Case:
         ]
         if not urls:
             raise Lacking("no store is known: the worker announced none; name one with --store")
-        if urlsplit(urls[-1]).scheme not in ANNOUNCED_SCHEMES:
+        if scheme_of(urls[-1]) not in ANNOUNCED_SCHEMES:
             raise Lacking(f"the announced store {urls[-1]!r} is not opened unasked; name one with --store")
         try:
             return ContentStore(urls[-1], read_only=True)
@@ -197,10 +196,13 @@ class Case:
     def _input_place(self, uri: str) -> tuple[ContentStore, str]:
         if "://" not in uri:
             return self._store, uri
-        if urlsplit(uri).scheme != "https":
+        if scheme_of(uri) != "https":
             raise Lacking(f"the input's address {uri!r} is not opened unasked")
         base, _, key = uri.rpartition("/")
-        return ContentStore(base, read_only=True), key
+        try:
+            return ContentStore(base, read_only=True), key
+        except BadStoreUrl as error:
+            raise Lacking(f"the input's address cannot be opened ({error})") from error
 
     def _stored(self, name: str, fetch: Callable[[ContentStore], bytes]) -> bytes:
         store = self._store
@@ -219,6 +221,8 @@ def _fetched(name: str, fetch: Callable[[], bytes]) -> bytes:
         raise Lacking(f"the {name} is not in the store ({error})") from error
     except StoreUnavailable as error:
         raise Lacking(f"the store does not answer ({error})") from error
+    except BadKey as error:
+        raise Lacking(f"the {name} is nowhere a store could have it ({error})") from error
     except (ContentMismatch, TooLarge) as error:
         raise Refuted(f"the stored {name} is not what was paid for ({error})") from error
 

@@ -59,8 +59,7 @@ class Rpc:
     """One node. Safe to share between threads."""
 
     def __init__(self, url: str, timeout_secs: float = 20.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_http(url):
             raise BadRpcUrl(mask_url(url), "give http://host:port or https://host")
         self.url = url
         self.masked_url = mask_url(url)
@@ -185,11 +184,23 @@ class Rpc:
         return RpcUnavailable(self.masked_url, "the answer is no JSON-RPC")
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises only when it is looked at
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def mask_url(url: str) -> str:
     """The address without user, password, query or any path, where providers put their keys."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(unreadable address)"
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
     path = "/..." if parts.path.strip("/") or parts.query else ""
     return urlunsplit((parts.scheme, f"{host}{port}{path}", "", "", ""))
 

@@ -23,6 +23,8 @@ _MAX_KEY_CHARS = 256
 # What an announced address may name. Others run programs, unpack archives or log in somewhere.
 SCHEMES = ("file", "memory", "http", "https", "s3", "gs", "az", "abfs")
 _READ_ONLY_SCHEMES = ("http", "https")
+# What an address that a stranger announced is followed to unasked: these only read, and with no credentials.
+ANNOUNCED_SCHEMES = ("file", "https")
 
 
 class BadStoreUrl(BadInput):
@@ -92,6 +94,14 @@ def receipt_key(task_id: bytes) -> str:
     return f"{task_id.hex()}/receipt"
 
 
+def scheme_of(url: str) -> str:
+    """The scheme of an address anybody may have written; "" where it has none, or is none."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
 class ContentStore:
     """`url` is a folder's path, or an fsspec address of one of SCHEMES. Raises BadStoreUrl.
 
@@ -99,7 +109,11 @@ class ContentStore:
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # raises only when it is looked at
+        except ValueError as error:
+            raise BadStoreUrl(mask_url(url)) from error
         scheme = parts.scheme or "file"
         if (
             not url

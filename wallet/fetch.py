@@ -1,9 +1,16 @@
 """Where an answer is: in a store the requester names, the one its worker announced, or a common one."""
 
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
-from chain.store import ContentMissing, ContentStore, StoreUnavailable, output_key, receipt_key
+from chain.store import (
+    ANNOUNCED_SCHEMES,
+    ContentMissing,
+    ContentStore,
+    StoreUnavailable,
+    output_key,
+    receipt_key,
+    scheme_of,
+)
 from protocol.batchfile import DEFAULT_LIMITS, InputFile, read_input
 from protocol.domain import Domain
 from protocol.errors import QuernError
@@ -11,9 +18,6 @@ from protocol.lifecycle import TaskView
 from protocol.receipt import MAX_RECEIPT_BYTES
 from wallet.answer import Answer, read_answer, require_posted
 from wallet.view import Snapshot
-
-# An announced address is a stranger's: only schemes that read are followed, never ones that run or log in.
-ANNOUNCED_SCHEMES = ("file", "https")
 
 
 def fetch_answer(
@@ -41,7 +45,7 @@ def fetch_answer(
 
 def announced_stores(url: str | None) -> list[ContentStore]:
     """The store a worker announced, if it announced one that may be read."""
-    if url is None or urlsplit(url).scheme not in ANNOUNCED_SCHEMES:
+    if url is None or scheme_of(url) not in ANNOUNCED_SCHEMES:
         return []
     try:
         return [ContentStore(url, read_only=True)]

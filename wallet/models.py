@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from chain.files import replace_file
 from chain.store import ContentStore, manifest_key
@@ -91,7 +91,7 @@ def announced_uri(model_id: bytes, name: str) -> str:
 
 def announced_name(uri: str) -> str:
     """The name in an announced URI; anybody may have chosen it."""
-    return unquote(urlsplit(uri).fragment) if "#" in uri else ""
+    return unquote(uri.partition("#")[2])
 
 
 @dataclass(frozen=True, slots=True)

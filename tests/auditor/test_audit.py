@@ -10,7 +10,8 @@ import pytest
 from auditor.app import Auditor, audit
 from auditor.case import Case, History, NoSuchTask
 from auditor.chain_steps import recompute_id, replay_and_compare
-from auditor.findings import Refuted
+from auditor.content_steps import check_content
+from auditor.findings import Lacking, Refuted
 from auditor.report import AuditReport, Outcome
 from chain.store import ContentStore, input_key, output_key, receipt_key
 from engine.base import Engine
@@ -116,6 +117,23 @@ def test_another_input_in_the_store_is_found(bench: Bench) -> None:
     data = bench.store.get(input_key(digest), 1 << 20)
     bench.store.put(input_key(digest), data.replace(b"1+1", b"1+2"))
     assert failed(audited(bench, served, None)) == [4]
+
+
+@pytest.mark.parametrize(
+    "uri", ["../outside", "https://[host/key", "https://host:99999/key", "ssh://host/key"]
+)
+def test_an_input_address_that_leads_nowhere_speaks_neither_for_nor_against(bench: Bench, uri: str) -> None:
+    served = bench.serve("1+1=?")
+    history = History.fetch(bench.rpc, bench.devnet.deployment)
+    moved = tuple(
+        replace(event, request=replace(event.request, input_uri=uri))
+        if isinstance(event, TaskSubmitted)
+        else event
+        for event in history.events
+    )
+    case = Case(served, replace(history, events=moved), bench.devnet.deployment, bench.store, None)
+    with pytest.raises(Lacking, match=r"address|nowhere"):
+        check_content(case)
 
 
 @pytest.mark.parametrize("missing", ["output", "receipt", "input", "store"])

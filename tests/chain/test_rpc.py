@@ -104,7 +104,10 @@ def test_a_server_that_turns_us_away_is_the_callers_to_change(status):
         Rpc(url, timeout_secs=1).chain_id()
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8545", "ftp://host", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "127.0.0.1:8545", "ftp://host", "http://", "http://[x", "http://host:99999", "file:///etc/passwd"],
+)
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(BadRpcUrl):
         Rpc(url)

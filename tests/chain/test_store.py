@@ -159,9 +159,19 @@ def test_a_path_and_its_file_address_are_one_store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ssh://host/x", "zip::file:///x", "reference://x", "github://a:b@/", "file://host/x"]
+    "url",
+    [
+        "",
+        "ssh://host/x",
+        "zip::file:///x",
+        "reference://x",
+        "github://a:b@/",
+        "file://host/x",
+        "https://[x",
+        "https://host:99999/x",
+    ],
 )
-def test_an_address_that_could_run_or_unpack_something_is_refused(url):
+def test_an_address_that_is_none_or_could_run_or_unpack_something_is_refused(url):
     with pytest.raises(BadStoreUrl):
         ContentStore(url)
 

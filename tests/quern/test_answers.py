@@ -109,10 +109,11 @@ def test_an_answer_is_found_in_the_store_its_worker_announced(desk, worker, tmp_
     assert (ran.status, ran.out) == (0, "four\n")
 
 
-def test_an_announced_store_that_would_run_something_is_not_followed(desk, worker):
+@pytest.mark.parametrize("url", ["ssh://host/folder", "https://[host", "https://host:99999/x"])
+def test_an_announced_store_that_would_run_something_or_is_none_is_not_followed(desk, worker, url):
     task = desk.submit()
     worker.serve(task, answer("prompt-1", "four"))
-    worker.announce_store("ssh://host/folder")
+    worker.announce_store(url)
     assert desk.run("result", task).out == "four\n"
 
 

@@ -25,6 +25,10 @@ def test_the_announced_uri_carries_key_and_name():
     assert announced_name("ipfs://x") == ""
 
 
+def test_an_announced_uri_that_is_no_address_keeps_nobody_from_choosing():
+    assert choose("demo", {**ANNOUNCED, b"\xcc" * 32: "http://[#x"}, ()) == A
+
+
 def test_the_only_announced_model_needs_no_name():
     assert choose(None, {A: "x"}, ()) == A
     with pytest.raises(ModelNotNamed, match="demo, other one"):
