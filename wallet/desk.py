@@ -196,11 +196,9 @@ class Desk:
 
     def send(self, call: Call, account: "LocalAccount") -> "TxReceipt":
         """Simulate first, then send and wait. Raises MarketRevert, TransactionReverted, NotMined."""
-        from chain.journal import MemoryJournal
         from chain.sender import Sender
 
-        self.market.simulate(call, account.address)
-        return Sender(self.rpc, account, MemoryJournal()).send_and_wait(call)
+        return Sender(self.rpc, account).send_and_wait(call)
 
     def _require_gas(self, address: str) -> int:
         """UNITs of ether beyond the gas of one plain call. Raises NotThatMuch."""
