@@ -58,7 +58,6 @@ class RandomModel:
 
 RANDOM_MODELS: tuple[RandomModel, ...] = (
     RandomModel("llama-7m", 256, 6, 4, 4, 768, 4096, 1024),
-    RandomModel("llama-23m", 384, 10, 6, 2, 1152, 8192, 1024),
     RandomModel("llama-32m", 512, 8, 8, 4, 1536, 8192, 1024),
 )
 # Holds one full-length sequence of the greatest model and little more.
