@@ -31,7 +31,7 @@ def problem(costs: dict[str, dict[str, float]], default=None, **groups) -> Probl
 
 def test_single_best_is_relative_to_each_task_and_not_ruled_by_the_dear_ones():
     # `a` wins two tasks by a factor of two; `b` wins the one task that is a thousand times as dear.
-    costs = {"1": {"a": 1, "b": 2}, "2": {"a": 1, "b": 2}, "3": {"a": 1500, "b": 1000}}
+    costs = {"1": {"a": 1.0, "b": 2.0}, "2": {"a": 1.0, "b": 2.0}, "3": {"a": 1500.0, "b": 1000.0}}
     everything = problem(costs)
     scores = single_best(Fold(everything, everything))
     assert dict(zip(everything.alternatives, scores < scores.mean(), strict=True)) == {"a": True, "b": False}

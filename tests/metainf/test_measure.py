@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from metainf import Workload
-from metainf.measure import Setting, Sweep, Task, run_sweep
+from metainf.measure import Progress, Setting, Sweep, Task, run_sweep
 from metainf.table import CRASHED, OK, START_FAILED, read_table
 from metainf.workloads import QUESTIONS, SHAPES, TIGHT_SHAPES, Shape
 
@@ -29,7 +29,7 @@ def injected(strategy, **faults):
 
 
 def test_a_sweep_measures_every_task_under_every_strategy_as_often_as_asked(sweep, tmp_path):
-    seen = []
+    seen: list[Progress] = []
     added = run_sweep(sweep, tmp_path / "t.parquet", seen.append)
     rows = read_table(tmp_path / "t.parquet")
     assert added == len(rows) == 2 * 2 * 2
@@ -65,7 +65,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(sweep, tmp_path):
 
 def test_strategies_of_one_task_and_repeat_get_the_same_tokens_and_other_repeats_others(sweep, tmp_path):
     run_sweep(sweep, tmp_path / "t.parquet")
-    outputs = {}
+    outputs: dict[tuple[str, int], set[str]] = {}
     for row in read_table(tmp_path / "t.parquet"):
         outputs.setdefault((row.task_id, row.repeat), set()).add(row.outputs_sha256)
     assert {len(digests) for digests in outputs.values()} == {1}

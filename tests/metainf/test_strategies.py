@@ -54,7 +54,7 @@ def test_strategy_cannot_be_changed_through_what_it_was_made_from(strategies):
     arguments["max_num_seqs"] = 7
     assert strategy.digest() == before
     with pytest.raises(TypeError):
-        strategy.engine_args["max_num_seqs"] = 7
+        strategy.engine_args["max_num_seqs"] = 7  # type: ignore[index]  # the point of the test
 
 
 def test_arguments_name_the_dtype_because_auto_would_change_precision(strategies):
