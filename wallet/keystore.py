@@ -1,16 +1,11 @@
-"""Encrypted wallets on disk: one Web3 Secret Storage file (version 3) each, readable by its owner only.
+"""Wallets: the encrypted keys of one folder, by name."""
 
-The signing library takes most of a second to import, so only what signs imports it.
-"""
-
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from chain.files import create_file
-from protocol.abi import parse_address
+from chain import keyfile
 from protocol.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,7 +13,6 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
-_MAX_FILE_BYTES = 64 * 1024
 SUFFIX = ".json"
 
 
@@ -44,13 +38,6 @@ class WalletExists(BadInput):
         super().__init__("WALLET-003", "wallet", name, "a wallet of that name exists; choose another name")
 
 
-class WrongPassword(BadInput):
-    """The password does not open the wallet."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__("WALLET-004", "wallet", name, "the password does not open it; give the right one")
-
-
 class WalletLocked(BadInput):
     """A key is needed and no password was given."""
 
@@ -58,13 +45,6 @@ class WalletLocked(BadInput):
         super().__init__(
             "WALLET-005", "wallet", name, "it is locked; give --password-file or set QUERN_PASSWORD_FILE"
         )
-
-
-class DamagedWallet(BadInput):
-    """A file that is no version-3 keystore, or whose key is not that of its address."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__("WALLET-006", "keystore", path.name, f"{reason}; restore the file from a copy")
 
 
 class BadPrivateKey(BadInput):
@@ -102,35 +82,36 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class Keystore:
-    """The wallets of one folder. `scrypt_work` is the cost of guessing a password once (a power of two)."""
+    """The wallets of one folder. `scrypt_work` as in `chain.keyfile`."""
 
     folder: Path
-    scrypt_work: int = 1 << 17
+    scrypt_work: int = keyfile.SCRYPT_WORK
 
     def new(self, name: str, password: str) -> Wallet:
         """Make a key from the system's randomness. Raises BadWalletName, WalletExists, EmptyPassword."""
         from eth_account import Account
 
-        return self._write(name, Account.create(), password)
+        return self._write(name, bytes(Account.create().key), password)
 
     def import_key(self, name: str, private_key_hex: str, password: str) -> Wallet:
         """Take in a key made elsewhere. Raises BadPrivateKey and what `new` raises."""
-        from eth_account import Account
-
-        return self._write(name, Account.from_key(private_key(private_key_hex)), password)
+        return self._write(name, private_key(private_key_hex), password)
 
     def list(self) -> tuple[Wallet, ...]:
-        """Every wallet by name. Raises DamagedWallet."""
+        """Every wallet by name. Raises DamagedKeyFile."""
         if not self.folder.is_dir():
             return ()
-        return tuple(self._read(path)[0] for path in sorted(self.folder.glob(f"*{SUFFIX}")))
+        return tuple(_locked(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
 
     def get(self, name: str) -> Wallet:
-        """The wallet of that name, still locked. Raises NoSuchWallet, DamagedWallet."""
-        return self._find(name)[0]
+        """The wallet of that name, still locked. Raises NoSuchWallet, DamagedKeyFile."""
+        path = self.folder / f"{name}{SUFFIX}"
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise NoSuchWallet(name, tuple(wallet.name for wallet in self.list()))
+        return _locked(path)
 
     def choose(self, name: str | None) -> Wallet:
-        """The wallet named, or the only one there is. Raises NoSuchWallet, WalletNotNamed, DamagedWallet."""
+        """The wallet named, or the only one there is. Raises NoSuchWallet, WalletNotNamed, DamagedKeyFile."""
         if name is not None:
             return self.get(name)
         wallets = self.list()
@@ -139,23 +120,10 @@ class Keystore:
         return wallets[0]
 
     def unlock(self, name: str, password: str) -> "LocalAccount":
-        """The account that can sign. Raises NoSuchWallet, WrongPassword, DamagedWallet."""
-        from eth_account import Account
+        """The account that can sign. Raises NoSuchWallet, WrongPassword, DamagedKeyFile."""
+        return keyfile.unlock(self.get(name).path, password)
 
-        wallet, content = self._find(name)
-        try:
-            account: LocalAccount = Account.from_key(Account.decrypt(content, password))
-        except ValueError as error:
-            if "MAC mismatch" in str(error):
-                raise WrongPassword(name) from error
-            raise DamagedWallet(wallet.path, "it cannot be decrypted") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DamagedWallet(wallet.path, "fields are missing") from error
-        if account.address != wallet.address:
-            raise DamagedWallet(wallet.path, "its key is not that of its address")
-        return account
-
-    def _write(self, name: str, account: "LocalAccount", password: str) -> Wallet:
+    def _write(self, name: str, key: bytes, password: str) -> Wallet:
         if not _NAME.fullmatch(name):
             raise BadWalletName(name)
         if not password:
@@ -163,30 +131,15 @@ class Keystore:
         path = self.folder / f"{name}{SUFFIX}"
         if path.exists():
             raise WalletExists(name)
-        from eth_account import Account
-
-        content = Account.encrypt(account.key, password, kdf="scrypt", iterations=self.scrypt_work)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            create_file(path, json.dumps(content).encode())
+            return Wallet(name, keyfile.create(path, key, password, self.scrypt_work), path)
         except FileExistsError as error:
             raise WalletExists(name) from error
-        return Wallet(name, account.address, path)
 
-    def _find(self, name: str) -> tuple[Wallet, dict[str, Any]]:
-        path = self.folder / f"{name}{SUFFIX}"
-        if not _NAME.fullmatch(name) or not path.is_file():
-            raise NoSuchWallet(name, tuple(wallet.name for wallet in self.list()))
-        return self._read(path)
 
-    def _read(self, path: Path) -> tuple[Wallet, dict[str, Any]]:
-        try:
-            with path.open("rb") as file:
-                content = json.loads(file.read(_MAX_FILE_BYTES))
-            address = parse_address("address", "0x" + str(content["address"]).removeprefix("0x").lower())
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedWallet(path, "it is no version-3 keystore") from error
-        return Wallet(path.name.removesuffix(SUFFIX), address, path), content
+def _locked(path: Path) -> Wallet:
+    return Wallet(path.name.removesuffix(SUFFIX), keyfile.read_address(path), path)
 
 
 def private_key(text: str) -> bytes:

@@ -45,7 +45,7 @@ def free_port() -> int:
 def test_a_wrong_password(refused, tmp_path):
     (tmp_path / "wrong").write_text("guess\n")
     line = refused(CALLER, *ASK, "--password-file", str(tmp_path / "wrong"))
-    assert "WALLET-004" in line
+    assert "KEY-002" in line
     assert "alice" in line
 
 
@@ -69,7 +69,7 @@ def test_several_wallets_and_none_chosen(desk, refused):
 
 def test_a_damaged_keystore(desk, refused):
     (desk.home / "wallets" / "alice.json").write_text("{}")
-    assert "WALLET-006" in refused(CALLER, *ASK)
+    assert "KEY-001" in refused(CALLER, *ASK)
 
 
 def test_a_model_never_announced(refused):

@@ -6,15 +6,14 @@ import stat
 import pytest
 from eth_account import Account
 
+from chain.keyfile import DamagedKeyFile, WrongPassword
 from wallet.keystore import (
     BadPrivateKey,
     BadWalletName,
-    DamagedWallet,
     EmptyPassword,
     Keystore,
     NoSuchWallet,
     WalletExists,
-    WrongPassword,
 )
 
 KEY = "0x" + "11" * 32
@@ -90,7 +89,7 @@ def test_an_empty_password_is_refused(keystore):
 @pytest.mark.parametrize("content", ["", "[]", "{}", "not json", '{"address": "0x12"}', "[" * 5000])
 def test_a_damaged_file_says_so(keystore, content):
     keystore.new("alice", "pw").path.write_text(content)
-    with pytest.raises(DamagedWallet):
+    with pytest.raises(DamagedKeyFile):
         keystore.unlock("alice", "pw")
 
 
@@ -99,5 +98,5 @@ def test_a_file_whose_key_is_not_that_of_its_address_is_refused(keystore):
     content = json.loads(path.read_text())
     content["address"] = "11" * 20
     path.write_text(json.dumps(content))
-    with pytest.raises(DamagedWallet, match="not that of its address"):
+    with pytest.raises(DamagedKeyFile, match="not that of its address"):
         keystore.unlock("alice", "pw")
