@@ -183,8 +183,8 @@ def _check(outcomes: Sequence[Outcome], closed: Books) -> bool:
         (
             closed.balanced,
             (
-                f"every wei is accounted for: {closed.fees_paid:,} wei of fees paid and earned, market holds "
-                f"{closed.market_balance:,}, burned {closed.burned}"
+                f"every wei is accounted for: {closed.fees_paid_wei:,} wei of fees paid and earned, market holds "
+                f"{closed.market_balance_wei:,}, burned {closed.burned_wei}"
             ),
         ),
     )
@@ -205,21 +205,21 @@ def _write(
         "overtaken": [f"0x{item.sent.task_id.hex()}" for item in overtaken(outcomes)],
         "money_wei": {
             "balanced": closed.balanced,
-            "fees_paid": closed.fees_paid,
-            "fees_earned": closed.fees_earned,
-            "burned": closed.burned,
-            "market_balance": closed.market_balance,
-            "market_unexplained": closed.market_unexplained,
+            "fees_paid": closed.fees_paid_wei,
+            "fees_earned": closed.fees_earned_wei,
+            "burned": closed.burned_wei,
+            "market_balance": closed.market_balance_wei,
+            "market_unexplained": closed.market_unexplained_wei,
             "accounts": [
                 {
                     "name": account.name,
                     "address": account.address,
-                    "received": account.received,
-                    "sent": account.sent,
-                    "paid_out": account.paid_out,
-                    "gas": account.gas,
-                    "balance": account.balance,
-                    "unexplained": account.unexplained,
+                    "received": account.received_wei,
+                    "sent": account.sent_wei,
+                    "paid_out": account.paid_out_wei,
+                    "gas": account.gas_wei,
+                    "balance": account.balance_wei,
+                    "unexplained": account.unexplained_wei,
                 }
                 for account in closed.accounts
             ],

@@ -44,7 +44,6 @@ class Outcome:
     state: str
     submitted_block: int
     claimed_block: int
-    claimed_position: int
     paid_units: int
     refunded_units: int
     strategy: str
@@ -150,7 +149,6 @@ def outcome_of(
         state=task.state.name.lower(),
         submitted_block=submitted.at.block_number,
         claimed_block=claim.at.block_number,
-        claimed_position=claim.at.log_index,
         paid_units=task.paid_units,
         refunded_units=task.refunded_units,
         strategy=record.strategy,
