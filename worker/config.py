@@ -110,10 +110,10 @@ class Batches(_Section):
     fetch_ahead: Annotated[int, Field(ge=1)] = Field(
         512, description="inputs fetched and checked before their turn comes"
     )
-    post_tasks: Annotated[int, Field(ge=1, le=1024)] = Field(
+    post_tasks: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="results posted at most in one transaction"
     )
-    settle_tasks: Annotated[int, Field(ge=1, le=1024)] = Field(
+    settle_tasks: Annotated[int, Field(ge=1, le=800)] = Field(
         256, description="tasks settled at most in one transaction"
     )
 

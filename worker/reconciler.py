@@ -40,9 +40,9 @@ _STORERS = 16
 _RETRY_SECS = 2.0
 _SKIP_RETRY_SECS = 1.0
 _ENGINE_RETRY_SECS = 0.5
-# Above the measured cost of each call; what is not used is not paid.
-_GAS_FIXED = 150_000
-_GAS_PER_TASK = {Call.CLAIM: 20_000, Call.POST: 24_000, Call.SETTLE: 36_000}
+# Limits above the measured cost (hardhat-local/snapshots); what is not used is not paid.
+_GAS_FIXED = 120_000
+_GAS_PER_TASK = {Call.CLAIM: 16_000, Call.POST: 15_000, Call.SETTLE: 20_000}
 
 
 @dataclass(slots=True)

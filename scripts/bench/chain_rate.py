@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,26 +11,14 @@ from chain import devnet as devnets
 from protocol.batchfile import Prompt
 from protocol.lifecycle import TaskState
 from protocol.params import GenerationParams
-from scripts.bench.marketplace import PASSWORD, await_settled, open_place, say
-from worker import keystore
-from worker.config import Engine
-from worker.template import render
+from scripts.bench.marketplace import await_settled, open_place, say, start_worker
+from worker.config import Batches, Engine
 
 _PARAMS = GenerationParams(max_tokens=32)
 _TIMEOUT_SECS = 1_200.0
-# Started by hand instead of through the command line, so that its own start time is known.
-_RUN = """
-import sys, time
-from pathlib import Path
-from worker import config, keystore
-from worker.app import Worker, log_to
-settings = config.load(Path(sys.argv[1]))
-log_to(settings.state_dir / "worker.log", "INFO")
-began = time.time()
-worker = Worker(settings, keystore.password_from_environment())
-(settings.state_dir / "began").write_text(f"{began} {time.time()}")
-sys.exit(worker.run())
-"""
+# An engine that costs nothing is kept busy by large batches alone.
+_ENGINE = Engine(kind="fake", slots=1_000)
+_BATCHES = Batches(tasks=500, prompts=500, secs=3_600.0, fetch_ahead=2_000, post_tasks=500, settle_tasks=500)
 
 
 def main() -> None:
@@ -53,16 +39,10 @@ def _measure(home: Path, tasks: int, block_millis: int | None) -> dict[str, obje
         say(f"submitting {tasks} tasks")
         inputs = [[Prompt("q", prompt=f"What is {number} + 1?")] for number in range(tasks)]
         ids = place.submit(inputs, _PARAMS, tip_units=200_000)
-        config = place.config().model_copy(update={"engine": Engine(kind="fake")})
-        config.state_dir.mkdir(parents=True)
-        path = config.state_dir / "config.toml"
-        path.write_text(render(config), encoding="utf-8")
+        config = place.config().model_copy(update={"engine": _ENGINE, "batches": _BATCHES})
         say("starting the worker")
         spawned = time.time()
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-c", _RUN, str(path)],
-            env={**os.environ, keystore.PASSWORD_VARIABLE: PASSWORD},
-        )
+        child = start_worker(config)
         try:
             node_before = _cpu_secs(place.devnet.pid)
             ended = await_settled(config, tasks, child, _TIMEOUT_SECS)

@@ -1,5 +1,6 @@
 """A market, a requester and a worker's settings for the benchmarks of the worker; and progress on the terminal."""
 
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from protocol.request import Request, task_id
 from worker import keystore
 from worker.config import Chain, Keys, Model, Store, WorkerConfig
 from worker.database import Database
+from worker.template import render
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_DIR = ROOT / "models" / "quern-demo"
@@ -29,6 +31,18 @@ PASSWORD = "bench"
 _DEPOSIT_UNITS = 2_000 * 10**9
 _SUBMIT_TASKS = 150
 _STORE_THREADS = 16
+_RUN = """
+import sys, time
+from pathlib import Path
+from worker import config, keystore
+from worker.app import Worker, log_to
+settings = config.load(Path(sys.argv[1]))
+log_to(settings.state_dir / "worker.log", "INFO")
+began = time.time()
+worker = Worker(settings, keystore.password_from_environment())
+(settings.state_dir / "began").write_text(f"{began} {time.time()}")
+sys.exit(worker.run())
+"""
 _REQUESTER, _OPERATOR = dev_account(1), dev_account(2)
 
 
@@ -99,6 +113,17 @@ def open_place(home: Path, block_millis: int | None) -> Place:
     keystore.create(home / "keystore.json", PASSWORD, bytes(_OPERATOR.key), light=True)
     Sender(rpc, _REQUESTER).send_and_wait(market.deposit(_OPERATOR.address, _DEPOSIT_UNITS))
     return Place(home, devnet, market, ContentStore(str(home / "store")), model_id(build_manifest(MODEL_DIR)))
+
+
+def start_worker(config: WorkerConfig) -> "subprocess.Popen[bytes]":
+    """A worker in a process of its own. It leaves two unix times in `began`: when its imports were done, and when it
+    was put together.
+    """
+    config.state_dir.mkdir(parents=True)
+    path = config.state_dir / "config.toml"
+    path.write_text(render(config), encoding="utf-8")
+    environment = {**os.environ, keystore.PASSWORD_VARIABLE: PASSWORD}
+    return subprocess.Popen([sys.executable, "-P", "-c", _RUN, str(path)], env=environment)
 
 
 def await_settled(
