@@ -13,13 +13,13 @@ from engine.base import Completion, Engine, GenerationRequest, Sampling
 from engine.tokenizer import Tokenizer
 from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload
 from protocol.batchfile import Message, OutputEntry, OutputFile, Prompt, write_input, write_output
-from protocol.digest import JsonValue, json_digest, sha256
+from protocol.digest import JsonValue, sha256
 from protocol.domain import ETHER_UNITS
 from protocol.manifest import build_manifest, model_id
 from protocol.params import GenerationParams
-from protocol.receipt import Body, ReceiptDocument, table_digest
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
+from tests.honest import receipt_of
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
 REQUESTER, OPERATOR = dev_account(3), dev_account(4)
@@ -132,20 +132,7 @@ class Bench:
         """Output and receipt into the store, the receipt's leaf on chain."""
         output = OutputFile(entries)
         engine: dict[str, JsonValue] = {"engine": "transformers", "dtype": "float32"}
-        body = Body(
-            task_id=served,
-            worker=OPERATOR.address,
-            output_root=output.root(),
-            table_digest=table_digest(output.table()),
-            engine_digest=json_digest(engine),
-            strategy_digest=json_digest(selection),
-            prompt_tokens=output.prompt_tokens(),
-            started_at_ms=1,
-            finished_at_ms=2,
-        )
-        document = ReceiptDocument(
-            self.market.domain, body, output.output_tokens(), output.table(), engine, selection, {}
-        )
+        document = receipt_of(output, self.market.domain, served, OPERATOR.address, engine, selection)
         self.store.put(output_key(served), write_output(entries))
         self.store.put(receipt_key(served), document.encoded())
         self.operator.send_and_wait(self.market.post_batch([document.receipt()]))

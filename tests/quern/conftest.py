@@ -19,9 +19,8 @@ from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.store import ContentStore, output_key, receipt_key
 from protocol.batchfile import OutputEntry, OutputFile, write_output
-from protocol.digest import json_digest
-from protocol.receipt import Body, ReceiptDocument, table_digest
 from quern import cli as command_line
+from tests.honest import receipt_of
 from wallet.keystore import Keystore, Wallet
 from wallet.models import ModelList, add, announced_uri
 
@@ -173,20 +172,7 @@ class HandWorker:
         task_id, market = bytes.fromhex(task[2:]), self._desk.market
         output = OutputFile(entries)
         engine, selection = {"engine": "by hand"}, {"chosen": "none"}
-        body = Body(
-            task_id=task_id,
-            worker=self.account.address,
-            output_root=output.root(),
-            table_digest=table_digest(output.table()),
-            engine_digest=json_digest(engine),
-            strategy_digest=json_digest(selection),
-            prompt_tokens=output.prompt_tokens(),
-            started_at_ms=1,
-            finished_at_ms=2,
-        )
-        document = ReceiptDocument(
-            market.domain, body, output.output_tokens(), output.table(), engine, selection, {}
-        )
+        document = receipt_of(output, market.domain, task_id, self.account.address, engine, selection)
         self._desk.store.put(output_key(task_id), write_output(entries))
         self._desk.store.put(receipt_key(task_id), document.encoded())
         self._send(market.post_batch([document.receipt()]))

@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from protocol.batchfile import OutputEntry, OutputFile, write_output
-from protocol.digest import json_digest
 from protocol.domain import Domain
 from protocol.lifecycle import TaskState, TaskView
 from protocol.merkle import batch_root
-from protocol.receipt import Body, Receipt, ReceiptDocument, leaf, table_digest
+from protocol.receipt import Receipt, ReceiptDocument, leaf
 from protocol.replay import MarketView, Totals
 from protocol.request import Request
+from tests.honest import receipt_of
 
 MODEL = b"m" * 32
 NOW = 10_000
@@ -46,19 +46,7 @@ def market(*tasks: TaskView) -> MarketView:
 
 def document(task_id: bytes, output: OutputFile) -> ReceiptDocument:
     """The receipt an honest worker stores for an output."""
-    engine, selection = {"engine": "fake"}, {"chosen": "vllm-default"}
-    body = Body(
-        task_id=task_id,
-        worker=WORKER,
-        output_root=output.root(),
-        table_digest=table_digest(output.table()),
-        engine_digest=json_digest(engine),
-        strategy_digest=json_digest(selection),
-        prompt_tokens=output.prompt_tokens(),
-        started_at_ms=1,
-        finished_at_ms=2,
-    )
-    return ReceiptDocument(DOMAIN, body, output.output_tokens(), output.table(), engine, selection, {})
+    return receipt_of(output, DOMAIN, task_id, WORKER, {"engine": "fake"}, {"chosen": "vllm-default"})
 
 
 def posted(*entries: OutputEntry) -> tuple[TaskView, tuple[Receipt, ...], bytes, bytes]:
