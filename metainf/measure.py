@@ -113,10 +113,11 @@ def run_sweep(sweep: Sweep, table: Path, progress: Callable[[Progress], None] = 
                         Progress(done, len(planned), row.task_id, row.strategy, row.outcome, row.problem)
                     )
             finally:
-                for session in sessions:
-                    session.stop()
+                # First the rows: a second signal while engines are being stopped must not cost them.
                 if len(rows) > len(known):
                     write_table(rows, table)
+                for session in sessions:
+                    session.stop()
     return len(rows) - before
 
 
