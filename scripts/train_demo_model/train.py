@@ -42,7 +42,7 @@ class Plan:
     steps: int
     seed: int = 7
     peak_rate: float = 3e-3
-    embedding_rate_share: float = 1.0
+    early_embedding_rate_share: float = 0.3
     warmup_steps: int = 50
     decay_share: float = 0.4
     arithmetic_rows: int = 160
@@ -127,7 +127,10 @@ class Trainer:
 
     def _step(self) -> None:
         rate = self.plan.rate_at(self.progress.step)
-        for optimizer, share in zip(self._optimizers, (1.0, self.plan.embedding_rate_share), strict=True):
+        # Embeddings that move fast wear the head start away before recall has grown out of it.
+        grown = self.progress.level == len(RECALL_LEVELS) - 1
+        embedding_share = 1.0 if grown else self.plan.early_embedding_rate_share
+        for optimizer, share in zip(self._optimizers, (1.0, embedding_share), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
         for task, batch in self._batches():
