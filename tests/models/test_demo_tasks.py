@@ -42,7 +42,7 @@ def test_training_never_draws_a_held_out_question(make):
 
 
 @pytest.mark.parametrize(
-    "case, answer",
+    ("case", "answer"),
     [
         (sum_or_difference("47+85"), "132"),
         (sum_or_difference("900-899"), "1"),
