@@ -263,7 +263,7 @@ def _quote_lines(quoted: "Quote") -> list[str]:
         if quoted.recent_tasks
         else "nothing was settled yet: a worker's gas and a default rate"
     )
-    speed = "" if quoted.tokens_per_sec is None else f" at {quoted.tokens_per_sec:.1f} tokens/s"
+    speed = "" if quoted.tokens_per_s is None else f" at {quoted.tokens_per_s:.1f} tokens/s"
     return [
         f"Price  at most {show_units(quoted.max_price_units)}, {quoted.flat_percent} % flat ({basis})",
         f"Wait   {_wait_words(quoted)}{speed}",

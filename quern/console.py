@@ -5,10 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import typer
 
-JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+if TYPE_CHECKING:
+    from protocol.digest import JsonValue
 
 # Reordering marks make a line read differently from what it says (Trojan Source, CVE-2021-42574).
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -54,12 +56,12 @@ def require_yes(question: str, yes: bool) -> None:
         raise typer.Exit(2)
 
 
-def say_json(value: JsonValue) -> None:
+def say_json(value: "JsonValue") -> None:
     """One JSON document on standard output; ASCII only, so nothing in it can drive a terminal."""
     print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
 
 
-def jsonable(value: object) -> JsonValue:
+def jsonable(value: object) -> "JsonValue":
     """A frozen dataclass (or what it holds) as JSON: digests as 0x hex, enums as their values."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: jsonable(getattr(value, item.name)) for item in fields(value)}

@@ -25,7 +25,7 @@ UNKNOWN_FLAT_MARGIN = 4
 DEFAULT_UNITS_PER_TOKEN = 500
 # A worker that judges whether a task pays assumes that only so much of the output comes.
 LOW_OUTPUT_SHARE = 0.25
-UNKNOWN_TOKENS_PER_SEC = 10.0
+UNKNOWN_TOKENS_PER_S = 10.0
 _LEASE_BASE_SECS = 120
 _LEASE_MARGIN = 3
 _LEASE_LIMIT_SECS = 6 * 3600
@@ -88,7 +88,7 @@ class Quote:
     tokens_ahead: int
     front_tip_units: int
     recent_tasks: int
-    tokens_per_sec: float | None
+    tokens_per_s: float | None
 
     @property
     def max_price_units(self) -> int:
@@ -100,7 +100,7 @@ class _Pace:
     """How fast recent tasks were served: output tokens per second while any was leased; share of the declared
     output that came; the wait of the quickest quarter. All as if unknown where nothing was served."""
 
-    tokens_per_sec: float | None
+    tokens_per_s: float | None
     output_share: float
     quick_secs: float
 
@@ -115,7 +115,7 @@ def quote(market: MarketView, now: int, want: Want, terms: Terms) -> Quote:
     tokens_ahead = sum(task.request.max_output_tokens for task in ahead)
     service_secs = _secs(want.max_output_tokens, pace)
     wait_secs = None
-    if pace.tokens_per_sec is not None:
+    if pace.tokens_per_s is not None:
         wait_secs = max(_secs(tokens_ahead, pace) + service_secs, pace.quick_secs)
     wanted_lease = min(_LEASE_LIMIT_SECS, _LEASE_BASE_SECS + _LEASE_MARGIN * int(service_secs))
     lease_secs = min(max(wanted_lease, terms.min_lease_secs), terms.max_life_secs)
@@ -130,7 +130,7 @@ def quote(market: MarketView, now: int, want: Want, terms: Terms) -> Quote:
         tokens_ahead=tokens_ahead,
         front_tip_units=_front_tip(tasks, now, want, terms),
         recent_tasks=len(settled),
-        tokens_per_sec=pace.tokens_per_sec,
+        tokens_per_s=pace.tokens_per_s,
     )
 
 
@@ -182,7 +182,7 @@ def _pace(served: Sequence[TaskView]) -> _Pace:
 
 def _secs(declared_tokens: int, pace: _Pace) -> float:
     """Time to serve so many declared tokens."""
-    return pace.output_share * declared_tokens / (pace.tokens_per_sec or UNKNOWN_TOKENS_PER_SEC)
+    return pace.output_share * declared_tokens / (pace.tokens_per_s or UNKNOWN_TOKENS_PER_S)
 
 
 def _covered_secs(spans: Iterable[tuple[int, int]]) -> int:

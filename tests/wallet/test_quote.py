@@ -46,7 +46,7 @@ def test_one_extravagant_task_moves_no_median():
 def test_the_wait_is_the_queue_at_the_recent_speed():
     # 50 of 100 declared tokens in ten seconds: 5 tokens a second, half of what is declared.
     idle = quote(market(served(1)), NOW, WANT, TERMS)
-    assert idle.tokens_per_sec == 5.0
+    assert idle.tokens_per_s == 5.0
     assert idle.wait_secs == max(0.5 * 100 / 5.0, 12)
     busy = quote(market(served(1), task(2), task(3, TaskState.LEASED, until=NOW + 5)), NOW, WANT, TERMS)
     assert (busy.tasks_ahead, busy.tokens_ahead) == (2, 200)
@@ -55,7 +55,7 @@ def test_the_wait_is_the_queue_at_the_recent_speed():
 
 def test_parallel_leases_count_their_time_once():
     pair = (served(1), served(2, submitted_at=100, claimed_at=102, posted_at=112))
-    assert quote(market(*pair), NOW, WANT, TERMS).tokens_per_sec == 10.0
+    assert quote(market(*pair), NOW, WANT, TERMS).tokens_per_s == 10.0
 
 
 def test_the_front_tip_passes_every_waiting_task_and_one_less_does_not():
