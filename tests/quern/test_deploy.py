@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chain.deployment import PRESETS, check, load
+from quern.devnet import Preset
 from tests.quern.conftest import Desk
 
 
@@ -27,3 +28,7 @@ def test_a_deployment_file_is_never_overwritten(desk: Desk, tmp_path: Path) -> N
     assert "exists" in ran.err
     assert file.read_text() == "mine"
     assert desk.rpc.block_number() == block
+
+
+def test_every_preset_of_the_chain_room_can_be_asked_for():
+    assert {preset.value for preset in Preset} == set(PRESETS)
