@@ -33,11 +33,15 @@ _MAX_STATE_BYTES = 4_096
 
 
 class UnknownPreset(BadInput):
+    """No parameters of that name."""
+
     def __init__(self, preset: str) -> None:
         super().__init__("DEVNET-002", "preset", preset, f"give one of {', '.join(sorted(PRESETS))}")
 
 
 class PortTaken(BadInput):
+    """Somebody listens on that port, or it is none."""
+
     def __init__(self, port: int) -> None:
         super().__init__("DEVNET-003", "port", port, "give a free port, or none to have one chosen")
 

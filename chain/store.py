@@ -28,6 +28,8 @@ ANNOUNCED_SCHEMES = ("file", "https")
 
 
 class BadStoreUrl(BadInput):
+    """An address that is none, or of a kind that could run or unpack something."""
+
     def __init__(self, url: str) -> None:
         super().__init__(
             "STORE-001", "store", url, f"give a folder, or an address with one of {', '.join(SCHEMES)}"
@@ -44,6 +46,8 @@ class BadKey(BadInput):
 
 
 class StoreUnavailable(Unavailable):
+    """The store does not answer, or does not let us in."""
+
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
             "STORE-003", "store", url, f"not reachable ({reason}); check address, network and rights"
@@ -51,6 +55,8 @@ class StoreUnavailable(Unavailable):
 
 
 class ContentMissing(NotYet):
+    """The store answers and does not have the key; it may come."""
+
     def __init__(self, url: str, key: str) -> None:
         super().__init__("STORE-004", key, "missing", f"it is not in {url} (yet)")
 
@@ -65,11 +71,15 @@ class ContentMismatch(BadInput):
 
 
 class TooLarge(BadInput):
+    """More bytes than the reader is ready to hold."""
+
     def __init__(self, key: str, max_bytes: int) -> None:
         super().__init__("STORE-006", key, f"more than {max_bytes} bytes", "it is refused unread")
 
 
 class ReadOnlyStore(BadInput):
+    """A write to a store that is only read here."""
+
     def __init__(self, url: str) -> None:
         super().__init__("STORE-007", "store", url, "it is read-only here; name a store that may be written")
 
