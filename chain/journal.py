@@ -1,16 +1,11 @@
 """What a key has set out to do on the chain, written down before it is done."""
 
-import fcntl
 import json
-import sqlite3
-import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 from chain.call import Call
-from protocol.errors import BadInput, NotYet
 from protocol.lifecycle import Event
 
 
@@ -83,23 +78,6 @@ class Journal(Protocol):
     def live(self) -> list[Intent]: ...
 
 
-class JournalBusy(NotYet):
-    """Two processes with one key would fight over nonces."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            "SENDER-001", "journal", str(path), "another process uses this key here; stop it first"
-        )
-
-
-class JournalMismatch(BadInput):
-    """A journal of another key or another chain."""
-
-    def __init__(self, path: Path, found: str, wanted: str) -> None:
-        fix = f"it belongs to {found}, not to {wanted}; use another directory, or move this one away"
-        super().__init__("SENDER-002", "journal", str(path), fix)
-
-
 class MemoryJournal:
     """For a wallet that waits for its one transaction."""
 
@@ -114,70 +92,6 @@ class MemoryJournal:
 
     def live(self) -> list[Intent]:
         return [intent for intent in self._intents.values() if not intent.ended]
-
-
-_SCHEMA = """
-create table if not exists owner (name text not null);
-create table if not exists intents (
-    sequence integer primary key autoincrement,
-    key text not null unique,
-    live integer not null,
-    document text not null
-);
-create index if not exists live_intents on intents (sequence) where live;
-"""
-
-
-class SqliteJournal:
-    """For a worker. `owner` names chain and key; a file of another owner, or one in use, is refused.
-
-    Raises JournalBusy, JournalMismatch.
-    """
-
-    def __init__(self, path: Path, owner: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = path.with_suffix(".lock").open("w")
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock_file.close()
-            raise JournalBusy(path) from error
-        self._mutex = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("pragma journal_mode = wal")
-        # The bytes must be on disk before they are on the network.
-        self._database.execute("pragma synchronous = full")
-        self._database.executescript(_SCHEMA)
-        found = self._database.execute("select name from owner").fetchone()
-        if found is None:
-            self._database.execute("insert into owner values (?)", (owner,))
-        elif found[0] != owner:
-            self.close()
-            raise JournalMismatch(path, found[0], owner)
-
-    def get(self, key: str) -> Intent | None:
-        with self._mutex:
-            row = self._database.execute("select document from intents where key = ?", (key,)).fetchone()
-        return None if row is None else intent_from_json(row[0])
-
-    def put(self, intent: Intent) -> None:
-        with self._mutex:
-            self._database.execute(
-                "insert into intents (key, live, document) values (?, ?, ?)"
-                " on conflict (key) do update set live = excluded.live, document = excluded.document",
-                (intent.key, not intent.ended, intent_to_json(intent)),
-            )
-
-    def live(self) -> list[Intent]:
-        with self._mutex:
-            rows = self._database.execute(
-                "select document from intents where live order by sequence"
-            ).fetchall()
-        return [intent_from_json(row[0]) for row in rows]
-
-    def close(self) -> None:
-        self._database.close()
-        self._lock_file.close()
 
 
 def intent_to_json(intent: Intent) -> str:

@@ -36,12 +36,6 @@ class Unavailable(QuernError, ConnectionError):
     exit_status = 3
 
 
-class Defect(QuernError, RuntimeError):
-    """Something only a mistake of ours can cause."""
-
-    exit_status = 1
-
-
 def shown(value: object) -> str:
     """A value as it may stand in a message: one line, hex for bytes, cut when long."""
     text = "0x" + value.hex() if isinstance(value, bytes) else repr(value)

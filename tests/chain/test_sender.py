@@ -8,20 +8,19 @@ from eth_account import Account
 
 from chain.call import Call
 from chain.devnet import dev_account
-from chain.journal import (
-    Intent,
-    IntentState,
-    Journal,
-    JournalBusy,
-    JournalMismatch,
-    MemoryJournal,
-    SqliteJournal,
-)
+from chain.journal import Intent, IntentState, Journal, MemoryJournal
 from chain.revert import MarketRevert
 from chain.rpc import Rpc, RpcUnavailable
 from chain.sender import NotEnoughEther, NotMined, Sender, SenderPolicy, TransactionReverted
+from worker.database import Database
+from worker.journal import DatabaseJournal
 
 KEY = dev_account(3)
+
+
+def durable(folder):
+    """The worker's journal: the one that has to outlive its process."""
+    return DatabaseJournal(Database(folder / "worker.db"))
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def test_a_crash_before_sending_sends_the_same_bytes_later(
     rpc, market, by_hand, deposit, tmp_path, monkeypatch
 ):
     """The process dies between the durable write and the network: what was signed is what goes out."""
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     sender = Sender(rpc, KEY, journal)
 
     def die():
@@ -108,9 +107,9 @@ def test_a_crash_before_sending_sends_the_same_bytes_later(
         sender.pump()
     signed = noted(journal, "a")
     assert signed.state is IntentState.SIGNED
-    journal.close()
+    journal._database.close()
 
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     sender = Sender(rpc, KEY, journal)
     sender.plan("a", deposit)
     sender.pump()
@@ -119,12 +118,12 @@ def test_a_crash_before_sending_sends_the_same_bytes_later(
     assert ended.receipt is not None
     assert (ended.raw, ended.receipt.tx_hash) == (signed.raw, signed.hashes[0])
     assert market.account(KEY.address).free_units == 7
-    journal.close()
+    journal._database.close()
 
 
 def test_a_crash_after_sending_finds_the_outcome(rpc, market, deposit, tmp_path, monkeypatch):
     """The process dies before it can note that it sent: the bytes go out again and the node knows them."""
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     sender = Sender(rpc, KEY, journal)
     sender.plan("a", deposit)
     put = journal.put
@@ -132,13 +131,13 @@ def test_a_crash_after_sending_finds_the_outcome(rpc, market, deposit, tmp_path,
     sender.pump()
     assert states(journal, "a") == [IntentState.SIGNED]
     assert market.account(KEY.address).free_units == 7
-    journal.close()
+    journal._database.close()
 
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     (ended,) = Sender(rpc, KEY, journal).pump()
     assert ended.succeeded
     assert market.account(KEY.address).free_units == 7
-    journal.close()
+    journal._database.close()
 
 
 def test_bytes_the_pool_already_holds_are_no_failure(rpc, market, by_hand, deposit):
@@ -314,31 +313,21 @@ def test_a_transaction_no_node_takes_frees_its_nonce(rpc, market, deposit):
 
 
 def test_a_journal_keeps_everything_but_events(rpc, deposit, tmp_path):
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     sender = Sender(rpc, KEY, journal)
     sender.plan("a", deposit)
     ended = sender.pump() or sender.pump()
     assert noted(journal, "a") == ended[0]
     assert journal.get("b") is None
     assert journal.live() == []
-    journal.close()
-
-
-def test_a_journal_serves_one_process_and_one_owner(tmp_path):
-    first = SqliteJournal(tmp_path / "journal", "me")
-    with pytest.raises(JournalBusy):
-        SqliteJournal(tmp_path / "journal", "me")
-    first.close()
-    with pytest.raises(JournalMismatch, match="belongs to me"):
-        SqliteJournal(tmp_path / "journal", "you")
-    SqliteJournal(tmp_path / "journal", "me").close()
+    journal._database.close()
 
 
 def test_a_journal_is_on_disk_when_put_returns(rpc, deposit, tmp_path):
-    journal = SqliteJournal(tmp_path / "journal", "me")
+    journal = durable(tmp_path)
     Sender(rpc, KEY, journal).plan("a", deposit)
-    other = sqlite3.connect(tmp_path / "journal")
-    assert other.execute("select key, live from intents").fetchall() == [("a", 1)]
-    assert journal._database.execute("pragma synchronous").fetchone() == (2,)
+    other = sqlite3.connect(tmp_path / "worker.db")
+    assert other.execute("select key, live from intent").fetchall() == [("a", 1)]
+    assert journal._database._connection.execute("pragma synchronous").fetchone() == (2,)
     other.close()
-    journal.close()
+    journal._database.close()

@@ -6,7 +6,7 @@ import pytest
 
 from protocol.abi import BadAddress, parse_address
 from protocol.digest import ZERO_DIGEST
-from protocol.errors import BadInput, Defect, NotYet, QuernError, Unavailable
+from protocol.errors import BadInput, NotYet, QuernError, Unavailable
 from protocol.request import Request, RequestOutOfRange
 
 ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -68,7 +68,6 @@ def test_an_address_with_a_slip_is_refused(address):
         (BadInput, ValueError, 2),
         (NotYet, Exception, 3),
         (Unavailable, ConnectionError, 3),
-        (Defect, RuntimeError, 1),
     ],
 )
 def test_errors_are_one_line_with_code_field_value_and_fix(kind, builtin, status):
