@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from eth_account.signers.local import LocalAccount
@@ -32,6 +31,7 @@ from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
 from worker.live import Snapshot
 from worker.lock import KeyLock
+from worker.logs import logging_to
 from worker.models import serve
 from worker.reconciler import Parts, Reconciler
 from worker.selection import Chooser
@@ -120,16 +120,15 @@ class Worker:
         scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
         )
-        try:
-            self._start()
-            self._schedule(scheduler)
-            self._loop()
-        finally:
-            if scheduler.running:
-                scheduler.shutdown(wait=True)
-            self._stop()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        with logging_to(self._config.state_dir / "worker.log", self._config.operations.log_level):
+            try:
+                self._start()
+                self._schedule(scheduler)
+                self._loop()
+            finally:
+                self._end(scheduler)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         return 0
 
     def stop(self, *, now: bool = False) -> None:
@@ -223,7 +222,9 @@ class Worker:
         # A window that ends too late is settled by whoever comes next: the payee is read from storage.
         return not any(end - self._poller.clock().chain_secs < left_secs for end in ends)
 
-    def _stop(self) -> None:
+    def _end(self, scheduler: BackgroundScheduler) -> None:
+        if scheduler.running:
+            scheduler.shutdown(wait=True)
         self._host.stop()
         if self._started is not None:
             self._started.close()
@@ -311,17 +312,3 @@ def hardware_facts(database: Database, config: WorkerConfig) -> HardwareFacts:
     with database.transaction():
         database.set_meta(name, json.dumps(facts.to_json()))
     return facts
-
-
-def log_to(path: Path, level: str) -> None:
-    """Send the worker's log to a file, one line an event, times in UTC."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logger = logging.getLogger("quern")
-    logger.setLevel(level)
-    logger.addHandler(handler)

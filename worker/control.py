@@ -15,8 +15,9 @@ from worker import keystore
 from worker.artefacts import Call
 from worker.config import WorkerConfig
 from worker.database import Database
-from worker.errors import NoAnswer, NotEnoughFree, NotRunning
+from worker.errors import NoAnswer, NotEnoughFree, NotRunning, RequestRefused
 from worker.journal import DatabaseJournal
+from worker.live import read_live
 from worker.lock import KeyLock, running_pid
 from worker.reconciler import Reconciler
 from worker.view import View
@@ -27,11 +28,13 @@ _LOOK_SECS = 0.1
 
 
 def drain(config: WorkerConfig, wait_secs: float = 0.0) -> None:
-    """Let the running worker finish what it claimed and end; wait for that if asked to. Raises NotRunning, NoAnswer."""
+    """Let the running worker finish what it claimed and end; wait for that if asked. Raises NotRunning, NoAnswer."""
     pid = running_pid(config.state_dir)
     if pid is None:
         raise NotRunning(str(config.state_dir))
-    os.kill(pid, signal.SIGTERM)
+    if not _drains(config):
+        # A second signal would stop it at once.
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + wait_secs
     while wait_secs and running_pid(config.state_dir) is not None:
         if time.monotonic() > deadline:
@@ -39,14 +42,21 @@ def drain(config: WorkerConfig, wait_secs: float = 0.0) -> None:
         time.sleep(_LOOK_SECS)
 
 
+def _drains(config: WorkerConfig) -> bool:
+    database = Database(config.database, read_only=True)
+    try:
+        return bool((read_live(database) or {}).get("draining"))
+    finally:
+        database.close()
+
+
 def withdraw(
     config: WorkerConfig, password: str, amount_units: int | None = None, to: str | None = None
 ) -> str:
-    """Send free balance, all of it unless an amount is given, to `to` or the key's own address; the hash of the
-    transaction.
+    """Send free balance, all of it unless an amount is given, to `to` or the key's own address; returns the hash.
 
-    A running worker sends it itself, because one key works in one process. Raises NotEnoughFree, NoAnswer,
-    BadAddress, WrongPassword and what the chain refuses.
+    A running worker sends it itself, because one key works in one process. Raises NotEnoughFree, RequestRefused,
+    NoAnswer, BadAddress, WrongPassword and what the chain refuses.
     """
     account = keystore.unlock(config.keys.keystore, password)
     receiver = account.address if to is None else parse_address("to", to)
@@ -88,7 +98,7 @@ def _ask_to_withdraw(config: WorkerConfig, amount_units: int | None, to: str) ->
             answer = database.answer_to(number)
             if answer is not None:
                 if "error" in answer:
-                    raise QuernError("WORKER-015", _WITHDRAW, answer["error"], "change what the error names")
+                    raise RequestRefused(_WITHDRAW, str(answer["error"]))
                 return str(answer["tx_hash"])
             time.sleep(_LOOK_SECS)
         raise NoAnswer(_WITHDRAW, _ANSWER_SECS)

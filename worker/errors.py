@@ -97,24 +97,12 @@ class NotRunning(BadInput):
         )
 
 
-class NothingToServe(BadInput):
-    """No model is configured, or none of the configured ones was ever announced."""
-
-    def __init__(self, models: str) -> None:
-        super().__init__(
-            "WORKER-011",
-            "models",
-            models,
-            "name a model directory in [[models]] and run `quern model add DIR`",
-        )
-
-
 class NotEnoughFree(BadInput):
     """A withdrawal of more than the free balance."""
 
     def __init__(self, asked_units: int, free_units: int) -> None:
         super().__init__(
-            "WORKER-012", "amount", asked_units, f"at most {free_units} units are free to withdraw"
+            "WORKER-011", "amount", asked_units, f"at most {free_units} units are free to withdraw"
         )
 
 
@@ -123,7 +111,7 @@ class NoAnswer(Unavailable):
 
     def __init__(self, request: str, secs: float) -> None:
         super().__init__(
-            "WORKER-013", "request", request, f"the worker did not answer within {secs:g} s; see its log"
+            "WORKER-012", "request", request, f"the worker did not answer within {secs:g} s; see its log"
         )
 
 
@@ -132,8 +120,15 @@ class BadStateFile(BadInput):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            "WORKER-014",
+            "WORKER-013",
             "database",
             path,
             f"{reason}; move it away: the worker rebuilds it from chain and store",
         )
+
+
+class RequestRefused(BadInput):
+    """A running worker could not do what it was asked to."""
+
+    def __init__(self, request: str, why: str) -> None:
+        super().__init__("WORKER-014", "request", request, why)

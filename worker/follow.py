@@ -139,11 +139,11 @@ class Poller:
         match event:
             case lifecycle.LeaseLapsed() if event.worker == self._view.me:
                 return [_note(event, event.task_id, "LOST-002", f"bond of {event.burned_units} units burned")]
-            case lifecycle.ResultPosted() if self._is_mine(event.task_id):
+            case lifecycle.ResultPosted() if self._is_held(event.task_id):
                 return [_note(event, event.task_id, "POST-002", f"in block {event.at.block_number}")]
             case lifecycle.TaskSettled() if event.worker == self._view.me:
                 return [_note(event, event.task_id, "SETTLE-002", f"paid {event.paid_units} units")]
-            case lifecycle.TaskRefunded() if self._is_mine(event.task_id):
+            case lifecycle.TaskRefunded() if self._was_mine(event.task_id):
                 return [_note(event, event.task_id, "END-001", "refunded to the requester")]
             case _:
                 return []
@@ -154,7 +154,7 @@ class Poller:
                 reconciler.took_effect(Call.CLAIM, event.task_id)
             case lifecycle.LeaseLapsed() | lifecycle.LeaseReleased() if event.worker == self._view.me:
                 reconciler.lost(event.task_id)
-            case lifecycle.ResultPosted() if self._is_mine(event.task_id):
+            case lifecycle.ResultPosted() if self._is_held(event.task_id):
                 reconciler.posted(event.task_id)
             case lifecycle.TaskSettled() | lifecycle.TaskRefunded():
                 reconciler.ended(event.task_id)
@@ -163,7 +163,11 @@ class Poller:
             case _:
                 pass
 
-    def _is_mine(self, task_id: bytes) -> bool:
+    def _is_held(self, task_id: bytes) -> bool:
+        task = self._view.tasks.get(task_id)
+        return task is not None and task.holder == self._view.me
+
+    def _was_mine(self, task_id: bytes) -> bool:
         task = self._view.tasks.get(task_id)
         return task is not None and task.mine
 

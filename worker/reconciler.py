@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from chain.call import Call as MarketCall
@@ -70,14 +70,6 @@ class _Fetched:
     task_id: bytes
     checked: CheckedInput | None = None
     refused: Reason | None = None
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What one step writes and then does."""
-
-    notes: list[Decided] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
 
 
 class Reconciler:
@@ -231,6 +223,10 @@ class Reconciler:
         for known in (self._artefacts, self._checked, self._generated, self._results):
             known.pop(task_id, None)
 
+    def _note(self, task_id: bytes, reason: Reason) -> None:
+        with self._parts.database.transaction():
+            self._parts.database.note([Decided(task_id, time.time(), reason)])
+
     def _take_fetched(self) -> None:
         while not self._fetched.empty():
             fetched = self._fetched.get()
@@ -243,6 +239,10 @@ class Reconciler:
             elif fetched.refused is not None:
                 artefact.input, artefact.bad = Input.BAD, fetched.refused
             else:
+                if not artefact.retry_at:
+                    self._note(
+                        fetched.task_id, Reason("FETCH-005", "the store does not answer; asked again later")
+                    )
                 artefact.input, artefact.retry_at = Input.UNKNOWN, time.time() + _RETRY_SECS
 
     def _take_outcomes(self) -> None:
@@ -288,6 +288,7 @@ class Reconciler:
             if action.reason is not None and action.task_id
         ]
         made = self._make_results(chosen.get(Act.PERSIST, ()))
+        notes += [Decided(result.task_id, now, _generated(result)) for result in made]
         with self._parts.database.transaction():
             self._decline(chosen.get(Act.DECLINE, ()))
             self._parts.database.save_results(made)
@@ -474,6 +475,13 @@ def _still_due(call: Call, state: TaskState, *, mine: bool) -> bool:
             return state is TaskState.POSTED
         case _:
             return False
+
+
+def _generated(result: Result) -> Reason:
+    secs = (result.finished_ms - result.started_ms) / 1000
+    return Reason(
+        "RUN-002", f"{result.output_tokens} tokens in {secs:.1f} s with {result.strategy}: {result.why}"
+    )
 
 
 def _answer(intent: Intent, *, taken: bool) -> dict[str, JsonValue]:

@@ -159,7 +159,7 @@ class View:
             case lifecycle.TaskClaimed():
                 task.state, task.holder, task.until = TaskState.LEASED, event.worker, event.until
                 task.claimed_block, task.claimed_at = event.at.block_number, event.at.timestamp
-                task.mine = event.worker == self.me
+                task.mine = task.mine or event.worker == self.me
             case lifecycle.LeaseLapsed() | lifecycle.LeaseReleased():
                 task.state, task.holder, task.until = TaskState.OPEN, "", 0
                 if event.worker == self.me:

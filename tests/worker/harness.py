@@ -26,7 +26,7 @@ from protocol.receipt import ReceiptDocument
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
 from worker import keystore
-from worker.app import Worker, log_to
+from worker.app import Worker
 from worker.config import Batches, Chain, Engine, Keys, Model, Operations, Price, Store, WorkerConfig, load
 from worker.template import render
 
@@ -211,7 +211,6 @@ def _work(config_path: Path, point: KillPoint | None) -> None:
     if point is not None:
         _arm(point)
     config = load(config_path)
-    log_to(config.state_dir / "worker.log", "INFO")
     os.environ[keystore.PASSWORD_VARIABLE] = PASSWORD
     sys.exit(Worker(config, keystore.password_from_environment()).run())
 

@@ -3,23 +3,31 @@
 import os
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from chain import deployment as deployments
 from chain.deployer import deploy
+from chain.deployment import ChainReset
+from chain.devnet import dev_account
+from chain.rpc import RpcUnavailable
+from chain.sender import Sender
 from chain.store import input_key
 from protocol.batchfile import Prompt
 from protocol.lifecycle import ResultPosted, TaskState
 from protocol.money import charge_units
 from tests.worker.harness import DEPOSIT_UNITS, OPERATOR, PASSWORD, KillPoint, chats, eventually
 from worker.app import Worker
-from worker.errors import AnotherChain, KeyInUse
+from worker.errors import AnotherChain, KeyInUse, UnknownTask
 from worker.report import status, tasks, why
 
 
 def codes(config, one):
-    return [item.reason.code for item in why(config, one)]
+    try:
+        return [item.reason.code for item in why(config, one)]
+    except UnknownTask:
+        return []
 
 
 def paid_units(place, ids, requests):
@@ -92,7 +100,7 @@ def test_a_store_that_is_away_is_waited_for(place, start):
     folder.rename(aside)
     config = place.config()
     start(config)
-    eventually(lambda: status(config).open_tasks == 1, "the worker knows the task")
+    eventually(lambda: "FETCH-005" in codes(config, one), "the worker asks in vain")
     aside.rename(folder)
     place.await_states([one], TaskState.SETTLED)
 
@@ -175,6 +183,18 @@ def test_one_database_serves_one_market(place, start):
         Worker(config, PASSWORD)
 
 
+def test_a_chain_that_was_reset_and_a_node_that_is_away_are_refused(place):
+    config = place.config()
+    found = deployments.load(config.chain.deployment)
+    deployments.save(replace(found, genesis_hash=b"\x01" * 32), config.chain.deployment)
+    with pytest.raises(ChainReset):
+        Worker(config, PASSWORD)
+    deployments.save(replace(found, rpc_url="http://127.0.0.1:1"), config.chain.deployment)
+    with pytest.raises(RpcUnavailable):
+        Worker(config, PASSWORD)
+    assert not config.state_dir.exists()
+
+
 def test_sigterm_finishes_what_is_claimed_and_takes_no_more(place, spawn):
     config = place.config(slots=1, fake_tokens_per_sec=10.0)
     config = config.model_copy(update={"batches": config.batches.model_copy(update={"tasks": 1})})
@@ -213,6 +233,52 @@ def test_an_engine_that_dies_is_replaced_and_its_tasks_are_run_again(place, star
     place.await_states(ids, TaskState.SETTLED)
     assert any("RUN-003" in codes(config, one) for one in ids)
     assert status(config).engine_restarts >= 1
+
+
+def test_a_task_the_engine_fails_on_too_often_is_given_back_and_not_claimed_again(place, start):
+    config = place.config(fake_tokens_per_sec=2.0, attempts=1)
+    (one,) = place.submit(place.request())
+    start(config)
+    eventually(lambda: any(line.stage == "running" for line in status(config).held), "the engine works on it")
+    kill_engine()
+    eventually(lambda: "CLAIM-008" in codes(config, one), "given back and declined")
+    assert codes(config, one) == ["CLAIM-020", "RUN-001", "RUN-003", "RELEASE-001", "CLAIM-008"]
+    assert place.states([one]) == [TaskState.OPEN]
+    bond_units = place.devnet.deployment.parameters.bond_unit_units
+    assert place.market.burned_units() == bond_units * 5 // 100
+    assert status(config).lost == 1
+
+
+def test_a_lease_that_lapsed_while_the_worker_was_dead_is_still_met_if_nobody_took_it(place, spawn):
+    (one,) = place.submit(place.request())
+    config = place.config(fake_tokens_per_sec=1.0)
+    first = spawn(config)
+    eventually(lambda: place.states([one]) == [TaskState.LEASED], "the claim")
+    first.kill()
+    place.rpc.call("evm_increaseTime", 301)
+    place.rpc.call("evm_mine")
+    spawn(place.config())
+    place.await_states([one], TaskState.SETTLED)
+    assert place.market.burned_units() == 0
+
+
+def test_a_lease_that_another_worker_took_over_is_lost_and_let_go(place, start):
+    config = place.config(fake_tokens_per_sec=1.0)
+    (one,) = place.submit(place.request())
+    start(config)
+    eventually(lambda: any(line.stage == "running" for line in status(config).held), "the engine works on it")
+    place.rpc.call("evm_increaseTime", 301)
+    place.rpc.call("evm_mine")
+    rival = Sender(place.rpc, dev_account(3))
+    rival.send_and_wait(place.market.deposit(rival.address, DEPOSIT_UNITS))
+    rival.send_and_wait(place.market.claim_many([one]))
+    eventually(lambda: "LOST-002" in codes(config, one), "the loss is noticed")
+    eventually(lambda: status(config).held == (), "the engine lets go")
+    assert place.market.task(one).worker == rival.address
+    assert (status(config).lost, status(config).burned_units) == (
+        1,
+        place.devnet.deployment.parameters.bond_unit_units,
+    )
 
 
 def kill_engine():
