@@ -13,7 +13,7 @@ import numpy as np
 
 from metainf.catalogue import DEFAULT_NAME, catalogue
 from metainf.choice import Choice, Prediction, SelectionRecord, SelectionState
-from metainf.errors import MetaModelMissing, NothingFeasible, StrategyUnknown
+from metainf.errors import MetaModelMissing, NothingFeasible, RecordUnreadable, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
 from metainf.features import Planner, Settings, plan_features, strategy_features, task_features
@@ -100,7 +100,8 @@ class Selector:
         """Make a recorded choice again; compare `choice.record` with `record` to check it.
 
         Raises `MetaModelMissing` if it was made with another meta-model, `StrategyUnknown` if a recorded
-        candidate is not among `strategies` (by default the catalogue) with the recorded digest.
+        candidate is not among `strategies` (by default the catalogue) with the recorded digest, and
+        `RecordUnreadable` for facts that no selection can be made on.
         """
         if record.meta_model_digest != self.meta_model_digest:
             raise MetaModelMissing(record.meta_model_digest, self.meta_model_digest)
@@ -111,7 +112,11 @@ class Selector:
             if digest not in by_digest:
                 raise StrategyUnknown(f"{name} {digest}", tuple(strategy.name for strategy in known))
             candidates.append(by_digest[digest])
-        return self.select(record.model, record.hardware, record.workload, record.state, candidates)
+        try:
+            return self.select(record.model, record.hardware, record.workload, record.state, candidates)
+        except (ArithmeticError, LookupError, ValueError) as error:
+            # A stranger may record a workload of no prompts, or a machine without memory.
+            raise RecordUnreadable("facts", f"nothing follows from them ({error})") from error
 
     def _known(self, hardware: HardwareFacts, strategies: Sequence[Strategy] | None) -> Sequence[Strategy]:
         return catalogue(hardware.device, self._vllm_version) if strategies is None else strategies

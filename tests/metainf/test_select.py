@@ -255,3 +255,27 @@ def test_selection_is_the_same_for_the_same_tokens_in_any_order():
         SELECTOR.select(MODEL, MACHINE, forwards, state).record.digest()
         == SELECTOR.select(MODEL, MACHINE, backwards, state).record.digest()
     )
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"workload": {"prompts": 0}},
+        {"workload": {"prompts": -1}},
+        {"workload": {"concurrency": 0}},
+        {"workload": {"shared_tokens": []}},
+        {"workload": {"shared_tokens": [2**40] * 5}},
+        {"workload": {"prompt_quantiles": [1]}},
+        {"workload": {"output_quantiles": [1] * 9}},
+        {"hardware": {"memory_bytes_per_s": 0}},
+        {"state": {"queued_jobs": -1}},
+    ],
+    ids=str,
+)
+def test_recorded_facts_that_no_machine_or_task_can_have_are_refused(lie):
+    workload = Workload.from_token_ids([(1, 2, 3)], [8])
+    record = SELECTOR.select(MODEL, MACHINE, workload, SelectionState()).record.to_json()
+    for part, changes in lie.items():
+        record[part].update(changes)
+    with pytest.raises(RecordUnreadable):
+        SELECTOR.replay(SelectionRecord.from_json(record))
