@@ -188,6 +188,11 @@ def _check_key(key: str) -> None:
         raise BadKey(key)
 
 
+# A stranger chose the key: where it leads to no plain file, the store is sound and does not have it. Were it away
+# instead, a reader would ask again for ever.
+_NO_SUCH_FILE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
+
+
 class _Folder:
     """Reads plain files only."""
 
@@ -197,11 +202,20 @@ class _Folder:
     def read(self, key: str, limit: int) -> bytes:
         self._need_root()
         # A link could lead anywhere, a pipe could hold the reader for ever.
-        descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._root / key, flags)
+        except OSError as error:
+            if error.errno in _NO_SUCH_FILE:
+                raise FileNotFoundError(errno.ENOENT, "no plain file", key) from error
+            raise
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{key} is no plain file")
-            return file.read(limit)
+                raise FileNotFoundError(errno.ENOENT, "no plain file", key)
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
 
     def write(self, key: str, data: bytes) -> None:
         target = self._root / key
