@@ -56,6 +56,19 @@ def _whole(value: JsonValue) -> int:
     return value
 
 
+# What plans are compared with, so that a feature tells by how much a strategy should change the work: the settings
+# vLLM chooses by itself on a CPU. A yardstick only; it need not be a candidate.
+YARDSTICK = Settings(
+    max_num_seqs=256,
+    max_num_batched_tokens=4096,
+    block_size=128,
+    prefix_caching=True,
+    chunked_prefill=True,
+    eager=True,
+    draft_tokens=0,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a scheduler would work through a workload, and its roofline cost in seconds."""
@@ -93,6 +106,7 @@ class Planner:
         mean_prompt_tokens = workload.prompt_tokens // workload.prompts
         kv_bytes = model.kv_bytes_per_token * mean_prompt_tokens * self._decode_tokens
         self._kv_secs = kv_bytes / hardware.memory_bytes_per_s
+        self.usual = self.plan(YARDSTICK)
 
     def plan(self, settings: Settings) -> Plan:
         """The expected course, without speculation: its acceptance is unknown beforehand."""
@@ -166,9 +180,14 @@ def strategy_features(settings: Settings) -> dict[str, float]:
 
 
 def plan_features(
-    model: ModelFacts, hardware: HardwareFacts, workload: Workload, settings: Settings, expected: Plan
+    model: ModelFacts,
+    hardware: HardwareFacts,
+    workload: Workload,
+    settings: Settings,
+    expected: Plan,
+    usual: Plan,
 ) -> dict[str, float]:
-    """The part where task and strategy meet, given their plan."""
+    """The part where task and strategy meet, given their plan and that of the yardstick."""
     kv_capacity = hardware.kv_cache_bytes // max(model.kv_bytes_per_token, 1)
     return {
         "plan_log_batch": log(expected.batch),
@@ -179,6 +198,8 @@ def plan_features(
         "plan_kv_tokens_per_capacity": expected.kv_tokens / max(kv_capacity, 1),
         "plan_log_prefill_secs": log(expected.prefill_secs),
         "plan_log_decode_secs": log(expected.decode_secs) if expected.decode_secs > 0 else log(1e-6),
+        "plan_log_secs_over_usual": log(expected.total_secs / usual.total_secs),
+        "plan_log_prefill_secs_over_usual": log(expected.prefill_secs / usual.prefill_secs),
         "plan_decode_ratio": expected.decode_secs / expected.total_secs,
         "plan_draft_step_ratio": settings.draft_tokens * expected.batch / settings.max_num_batched_tokens,
     }
@@ -189,9 +210,10 @@ def features(
 ) -> dict[str, float]:
     """Every feature of one (task, strategy) pair, by name, in a fixed order."""
     settings = Settings.of(strategy)
-    expected = Planner(model, hardware, workload).plan(settings)
+    planner = Planner(model, hardware, workload)
+    expected = planner.plan(settings)
     return {
         **task_features(model, hardware, workload),
         **strategy_features(settings),
-        **plan_features(model, hardware, workload, settings, expected),
+        **plan_features(model, hardware, workload, settings, expected, planner.usual),
     }

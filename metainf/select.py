@@ -155,7 +155,7 @@ class Selector:
         rows, rooflines = [], []
         for candidate in candidates:
             expected = planner.plan(candidate.settings)
-            met = plan_features(model, hardware, workload, candidate.settings, expected)
+            met = plan_features(model, hardware, workload, candidate.settings, expected, planner.usual)
             rows.append(self._in_order({**shared, **candidate.features, **met}))
             rooflines.append(expected.total_secs)
         costs = self._predictor.predict(np.array(rows, dtype=np.float32), np.log(np.array(rooflines)))
