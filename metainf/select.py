@@ -21,6 +21,9 @@ from metainf.learner import margin
 from metainf.model import SHIPPED, MetaModel
 from metainf.strategy import Strategy
 
+# A smaller chance of failing is less than tables of this size can tell.
+LEAST_FAILURE = 0.01
+
 FASTEST = "SELECT-001"
 KEPT_RUNNING = "SELECT-002"
 DEFAULT_AS_GOOD = "SELECT-003"
@@ -192,6 +195,8 @@ def expected_secs(prediction: Prediction, state: SelectionState) -> float:
     fails.
     """
     attempt = prediction.total_secs + prediction.restart_secs / (1 + state.queued_jobs)
+    if prediction.p_failure < LEAST_FAILURE:
+        return attempt
     return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
 
 
@@ -233,7 +238,8 @@ def decide(
 
 
 def _saved(best: float, other: float) -> str:
-    return f"{1 - best / other:.0%}"
+    share = 1 - best / other
+    return f"{share:.0%}" if share >= 0.01 else "next to nothing"
 
 
 def _why_kept(
@@ -250,10 +256,10 @@ def _why_kept(
         return f"{kept.strategy} runs already; {saved}, too little to be sure of"
     if quickest is kept:
         return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
-    jobs = state.queued_jobs + 1
+    jobs = "one job does" if state.queued_jobs == 0 else f"{state.queued_jobs + 1} jobs do"
     return (
         f"{kept.strategy} runs already: {quickest.strategy} would take {quickest.total_secs:.3g} s a job instead "
-        f"of {kept.total_secs:.3g} s, but {jobs} of them do not repay its start of {quickest.restart_secs:.3g} s"
+        f"of {kept.total_secs:.3g} s, but {jobs} not repay its start of {quickest.restart_secs:.3g} s"
     )
 
 

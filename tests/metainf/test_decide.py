@@ -1,5 +1,6 @@
 """The rule of the choice, on predictions written by hand."""
 
+from dataclasses import replace
 from math import log1p
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_restart_is_paid_only_if_the_queue_repays_it():
     assert (strategy, code) == ("slow", KEPT_RUNNING)
     assert reason == (
         "slow runs already: quick would take 1 s a job instead of 2 s, "
-        "but 4 of them do not repay its start of 10 s"
+        "but 4 jobs do not repay its start of 10 s"
     )
     assert decided(predictions, running="slow", queued_jobs=99)[:2] == ("quick", FASTEST)
 
@@ -81,6 +82,7 @@ def test_a_likely_failure_costs_a_second_attempt():
     risky = predicted("risky", 1.0, restart_secs=10.0, p_failure=0.5)
     assert expected_secs(risky, SelectionState()) == 1.0 + 10.0 + 0.5 * 11.0
     assert decided([risky, predicted("sure", 12.0)])[0] == "sure"
+    assert expected_secs(replace(risky, p_failure=0.009), SelectionState()) == 11.0
 
 
 def test_the_bound_and_not_the_expectation_must_meet_the_budget():
