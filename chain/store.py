@@ -25,6 +25,7 @@ SCHEMES = ("file", "memory", "http", "https", "s3", "gs", "az", "abfs")
 _READ_ONLY_SCHEMES = ("http", "https")
 # What an address that a stranger announced is followed to unasked: these only read, and with no credentials.
 ANNOUNCED_SCHEMES = ("file", "https")
+_HTTP_SECS, _HTTP_SILENT_SECS = 60.0, 10.0
 
 
 class BadStoreUrl(BadInput):
@@ -201,21 +202,18 @@ class _Folder:
 
     def read(self, key: str, limit: int) -> bytes:
         self._need_root()
-        # A link could lead anywhere, a pipe could hold the reader for ever.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        path = self._root / key
         try:
-            descriptor = os.open(self._root / key, flags)
+            # A link could lead anywhere, a pipe could hold the reader for ever, and to open some devices is to act.
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise FileNotFoundError(errno.ENOENT, "no plain file", key)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno in _NO_SUCH_FILE:
                 raise FileNotFoundError(errno.ENOENT, "no plain file", key) from error
             raise
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FileNotFoundError(errno.ENOENT, "no plain file", key)
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(limit)
-        finally:
-            os.close(descriptor)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+            return file.read(limit)
 
     def write(self, key: str, data: bytes) -> None:
         target = self._root / key
@@ -253,8 +251,17 @@ class _Remote:
     def _fs(self) -> "AbstractFileSystem":
         from fsspec.core import url_to_fs
 
-        fs: AbstractFileSystem = url_to_fs(self._url)[0]
+        fs: AbstractFileSystem = url_to_fs(self._url, **self._options())[0]
         return fs
+
+    def _options(self) -> dict[str, object]:
+        """A server anybody may have named must not hold its reader."""
+        if not self._url.startswith(("http:", "https:")):
+            return {}
+        from aiohttp import ClientTimeout
+
+        limits = ClientTimeout(total=_HTTP_SECS, sock_connect=_HTTP_SILENT_SECS, sock_read=_HTTP_SILENT_SECS)
+        return {"client_kwargs": {"timeout": limits}}
 
 
 @contextmanager

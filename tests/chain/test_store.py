@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+import time
 
 import pytest
 from hypothesis import given
@@ -182,6 +184,16 @@ def test_a_driver_that_is_not_installed_is_unavailable():
     with pytest.raises(StoreUnavailable) as caught:
         ContentStore("s3://user:secret@bucket/path").get("a", 1)
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing_holds_nobody(monkeypatch):
+    monkeypatch.setattr("chain.store._HTTP_SILENT_SECS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        started = time.monotonic()
+        with pytest.raises((ContentMissing, StoreUnavailable)):
+            ContentStore(f"http://{host}:{port}").get("a", 10)
+    assert time.monotonic() - started < 10
 
 
 def test_keys_are_where_an_auditor_looks():
