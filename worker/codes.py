@@ -38,6 +38,7 @@ CODES = MappingProxyType(
         "FETCH-006": "the parameters are missing, malformed or do not match their digest",
         "FETCH-007": "the input's address is of a kind this worker does not read",
         "FETCH-008": "a prompt cannot be tokenised",
+        "FETCH-009": "the input lies outside the store, where nothing answers",
         "WAIT-001": "free balance does not cover the bond",
         "RUN-001": "given to the engine",
         "RUN-002": "generated",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 from chain.store import (
     BadKey,
@@ -13,6 +12,7 @@ from chain.store import (
     StoreUnavailable,
     TooLarge,
     params_key,
+    scheme_of,
 )
 from protocol.batchfile import FileLimits, MalformedInput, Prompt, read_input
 from protocol.digest import MalformedJson
@@ -104,12 +104,15 @@ class InputReader:
         except BadKey as error:
             raise InputRefused(Reason("FETCH-007", f"address {request.input_uri!r}: {error.fix}")) from error
         except StoreUnavailable as error:
+            if store is not self._store:
+                # A requester's own place that does not answer is not waited for: thousands of them cost nothing.
+                raise InputRefused(Reason("FETCH-009", f"{request.input_uri!r} cannot be read")) from error
             raise StoreAway(str(error)) from error
 
     def _place(self, uri: str) -> tuple[ContentStore, str]:
-        scheme = urlsplit(uri).scheme if "://" in uri else ""
-        if not scheme:
+        if "://" not in uri:
             return self._store, uri
+        scheme = scheme_of(uri)
         if scheme not in self._schemes:
             raise InputRefused(
                 Reason("FETCH-007", f"scheme {scheme!r} is not one of {', '.join(self._schemes) or 'none'}")

@@ -55,6 +55,8 @@ def test_tasks_that_cannot_be_served_are_declined_with_a_reason_and_the_rest_goe
     unknown_model = place.request(model_id=b"\x66" * 32)
     elsewhere = place.request(input_uri="ftp://example.org/x")
     outside = place.request(input_uri="../../etc/passwd")
+    folder = place.request(input_uri="inputs")
+    nowhere = place.request(input_uri=f"{place.store.url}/nowhere/input")
     cheap = place.request(max_fee_units=1, tip_units=0)
     rich_bond = place.request(bond_units=2_000)
     expected = {
@@ -66,20 +68,22 @@ def test_tasks_that_cannot_be_served_are_declined_with_a_reason_and_the_rest_goe
         "FETCH-006": unknown_params,
         "CLAIM-002": unknown_model,
         "FETCH-007": elsewhere,
+        "FETCH-009": nowhere,
         "CLAIM-007": cheap,
         "CLAIM-004": rich_bond,
     }
     bad = dict(zip(expected, place.submit(*expected.values()), strict=True))
-    (outside_id,) = place.submit(outside)
+    outside_id, folder_id = place.submit(outside, folder)
     (good_id,) = place.submit(good)
     config = place.config()
     start(config)
     place.await_states([good_id], TaskState.SETTLED)
-    eventually(lambda: status(config).declined == len(bad) + 1, "all bad tasks declined")
+    eventually(lambda: status(config).declined == len(bad) + 2, "all bad tasks declined")
     for code, one in bad.items():
         assert codes(config, one) == [code]
     assert codes(config, outside_id) == ["FETCH-007"]
-    assert set(place.states([*bad.values(), outside_id])) == {TaskState.OPEN}
+    assert codes(config, folder_id) == ["FETCH-001"]
+    assert set(place.states([*bad.values(), outside_id, folder_id])) == {TaskState.OPEN}
 
 
 def test_a_prompt_longer_than_the_window_becomes_an_error_entry_and_the_others_are_served(place, start):
