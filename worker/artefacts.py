@@ -72,6 +72,11 @@ class Artefact:
     given_up: bool = False
     alerted: bool = False
 
+    @property
+    def hopeless(self) -> bool:
+        """Nothing this worker can do will end the lease well."""
+        return self.alerted and self.stage in {Stage.IDLE, Stage.SAVED}
+
 
 NOTHING_YET = Artefact()
 """What a task that was never touched has; not to be changed."""

@@ -8,9 +8,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.environment import SMALL_MACHINE_CORES
 from worker.errors import BadConfig
 
 ENV_PREFIX = "QUERN_WORKER_"
+
+
+def default_threads() -> int:
+    """One on a small machine, which is rarely ours alone; every core on a large one."""
+    cores = os.cpu_count() or 1
+    return 1 if cores <= SMALL_MACHINE_CORES else cores
 
 
 class _Section(BaseModel):
@@ -67,7 +74,6 @@ class Engine(_Section):
         "vllm",
         description='"vllm", or "fake" for tests of the chain side alone: its receipts say so',
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description='"cpu" or "cuda"')
     strategies: tuple[str, ...] = Field(
         (), description="strategies the selector may choose from; empty means all that are valid here"
     )
@@ -75,7 +81,8 @@ class Engine(_Section):
         None, description="meta-model file that chooses; empty takes the one shipped"
     )
     threads: Annotated[int, Field(ge=1)] = Field(
-        1, description="OpenMP threads of the engine; more than the free cores is far slower, not faster"
+        default_factory=default_threads,
+        description="OpenMP threads of the engine; beside busy neighbours a second one is far slower, not faster",
     )
     slots: Annotated[int, Field(ge=1)] = Field(
         64,

@@ -141,7 +141,9 @@ class Ahead:
     secs: float = 0.0
 
     def add(self, artefact: Artefact, policy: Policy) -> None:
-        if artefact.stage in {Stage.IDLE, Stage.QUEUED} and not artefact.given_up:
+        if artefact.hopeless:
+            return
+        if artefact.stage in {Stage.IDLE, Stage.QUEUED}:
             self.waiting += 1
         if artefact.stage in {Stage.IDLE, Stage.QUEUED, Stage.RUNNING} and artefact.facts is not None:
             self.secs += policy.rates.queue_secs(artefact.facts)

@@ -18,7 +18,7 @@ from protocol.digest import to_hex
 from protocol.domain import UNIT_WEI
 from protocol.errors import QuernError
 from worker import keystore
-from worker.app import strategies, vllm_version
+from worker.app import DEVICE, strategies, vllm_version
 from worker.config import WorkerConfig
 from worker.lock import running_pid
 from worker.models import serve
@@ -142,18 +142,18 @@ def _engine(config: WorkerConfig) -> str:
     if importlib.util.find_spec("vllm") is None:
         raise _Ill(
             "vLLM is not installed",
-            f"pip install 'quern[{'gpu' if config.engine.device == 'cuda' else 'cpu'}]'",
+            "pip install 'quern[cpu]'",
         )
     found = strategies(config)
     if not found:
         raise _Ill(
-            f"no strategy for {config.engine.device} and vLLM {vllm_version(config)}",
+            f"no strategy for {DEVICE} and vLLM {vllm_version(config)}",
             "install the vLLM the README names",
         )
     unknown = set(config.engine.strategies) - {strategy.name for strategy in found}
     if unknown:
         raise _Ill(f"strategies {', '.join(sorted(unknown))} are unknown", "run `quern metainf strategies`")
-    return f"vLLM {vllm_version(config)} on {config.engine.device}, {len(found)} strategies"
+    return f"vLLM {vllm_version(config)} on {DEVICE}, {len(found)} strategies"
 
 
 def _models(config: WorkerConfig) -> str:

@@ -421,7 +421,9 @@ def engine_config(
     else:
         # Precision is part of what was bought: vLLM's "auto" would halve it on a CPU.
         arguments |= {"dtype": model.dtype, "kv_cache_memory_bytes": kv_cache_bytes}
-    return EngineConfig(model.path, arguments, strategy.environment)
+    threads = str(settings.threads)
+    environment = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, **strategy.environment}
+    return EngineConfig(model.path, arguments, environment)
 
 
 def sampling_of(params: GenerationParams) -> Sampling:

@@ -18,6 +18,7 @@ from worker.reconciler import Reconciler
 from worker.view import View
 
 LOG = logging.getLogger("quern.worker.chain")
+ANNOUNCED_STORE = "announced_store"
 _QUIET_SECS = 1.0
 
 
@@ -90,6 +91,8 @@ class Poller:
             if account is not None:
                 self._view.free_units, self._view.locked_units = account.free_units, account.locked_units
             self._view.base_fee_wei = batch.head.base_fee_wei
+            if self._view.announced_store:
+                self._database.set_meta(ANNOUNCED_STORE, self._view.announced_store)
             changed = self._view.take_changed()
             if changed:
                 self._database.save_tasks(changed)

@@ -22,7 +22,7 @@ from protocol.domain import Domain
 from protocol.errors import QuernError
 from protocol.lifecycle import SkipReason, TaskState
 from protocol.receipt import Receipt
-from worker.artefacts import Artefact, Call, Input, Stage
+from worker.artefacts import NOTHING_YET, Artefact, Call, Input, Stage
 from worker.codes import Reason
 from worker.database import Database, Decided, Result, Sending
 from worker.decide import Act, Action, Clock, Policy, decide
@@ -102,8 +102,9 @@ class Reconciler:
 
     @property
     def idle(self) -> bool:
-        """Nothing is leased, and no transaction is under way."""
-        return not any(True for _ in self._parts.view.held()) and not self._sendings
+        """Nothing leased can still be finished, and no transaction is under way."""
+        held = (self._artefacts.get(task.id, NOTHING_YET) for task in self._parts.view.held())
+        return all(artefact.hopeless for artefact in held) and not self._sendings
 
     def close(self) -> None:
         for pool in (self._fetchers, self._storers):

@@ -58,7 +58,6 @@ class View:
     locked_units: int = 0
     base_fee_wei: int = 0
     tasks: dict[bytes, Task] = field(default_factory=dict)
-    announced_models: set[bytes] = field(default_factory=set)
     announced_store: str = ""
     _changed: dict[bytes, Task] = field(default_factory=dict)
     _queue: list[_Rank] = field(default_factory=list)
@@ -147,9 +146,7 @@ class View:
                 self._aside.discard(task.id)
 
     def _apply_announcement(self, event: lifecycle.Event) -> None:
-        if isinstance(event, lifecycle.ModelAnnounced):
-            self.announced_models.add(event.model_id)
-        elif isinstance(event, lifecycle.StoreAnnounced) and event.worker == self.me:
+        if isinstance(event, lifecycle.StoreAnnounced) and event.worker == self.me:
             self.announced_store = event.uri
 
     def _update(self, task: Task, event: lifecycle.Event) -> None:

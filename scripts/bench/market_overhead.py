@@ -19,12 +19,12 @@ from pathlib import Path
 from chain import devnet as devnets
 from engine.base import Completion, GenerationRequest
 from engine.child import ChildEngine
-from metainf import HardwareFacts, catalogue
+from metainf import HardwareFacts
 from protocol.batchfile import Message, Prompt
 from protocol.params import GenerationParams
 from scripts.bench.marketplace import MODEL_DIR, Place, await_settled, open_place, say, start_worker
 from worker import report
-from worker.app import vllm_version
+from worker.app import strategies
 from worker.config import Batches, Engine, WorkerConfig
 from worker.engines import engine_config, sampling_of
 from worker.models import ServedModel, serve
@@ -58,7 +58,7 @@ def _measure(home: Path, rounds: int, stream: int) -> dict[str, object]:
     place = open_place(home, block_millis=250)
     model = next(iter(serve([MODEL_DIR]).values()))
     config = place.config().model_copy(update={"engine": _ENGINE, "batches": _BATCHES})
-    strategy = next(item for item in catalogue("cpu", vllm_version(config)) if item.name == _STRATEGY)
+    strategy = next(item for item in strategies(config) if item.name == _STRATEGY)
     engine = ChildEngine(
         "vllm", engine_config(_ENGINE, model, strategy, HardwareFacts.detect().kv_cache_bytes)
     )

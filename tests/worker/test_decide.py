@@ -179,6 +179,13 @@ def test_nothing_is_claimed_while_a_batch_waits_for_the_engine(stage):
     assert Act.CLAIM not in {action.act for action in actions}
 
 
+@pytest.mark.parametrize("stage", [Stage.IDLE, Stage.SAVED])
+def test_a_lease_that_is_beyond_help_holds_up_nothing(stage):
+    hopeless, fresh = leased(1, until=NOW - 1), task(2)
+    artefacts = {hopeless.id: at_stage(stage, alerted=True, given_up=True), fresh.id: ready()}
+    assert acts(decide(view(hopeless, fresh), artefacts, CLOCK, POLICY)) == [(Act.CLAIM, 2)]
+
+
 def test_the_next_batch_is_claimed_while_the_engine_works_on_the_last():
     running, fresh = leased(1), task(2)
     artefacts = {running.id: at_stage(Stage.RUNNING), fresh.id: ready()}

@@ -1,10 +1,12 @@
 """The worker on real vLLM with the demo model: killed in the middle of its work, it ends with the same money."""
 
+import signal
+
 import pytest
 
 from protocol.lifecycle import TaskState
 from protocol.money import charge_units
-from tests.worker.harness import DEPOSIT_UNITS, chats, eventually
+from tests.worker.harness import DEPOSIT_UNITS, KillPoint, chats, eventually
 from worker.report import status
 
 
@@ -13,12 +15,12 @@ def test_a_worker_killed_while_vllm_generates_ends_with_each_task_posted_and_pai
     requests = [place.request(chats(4, max_tokens=400)), place.request(chats(1, "Sort", max_tokens=12))]
     ids = place.submit(*requests)
     config = place.config(kind="vllm", slots=4, strategies=("vllm-default",))
-    first = spawn(config)
-    eventually(lambda: any(line.tokens_done for line in status(config).held), "tokens", 120)
-    first.kill()
-    assert TaskState.LEASED in place.states(ids)
+    first = spawn(config, KillPoint("after", "worker.engines", "EngineHost", "_note", ("Progress",)))
+    assert first.wait(180) == -signal.SIGKILL
+    assert set(place.states(ids)) == {TaskState.LEASED}
     second = spawn(config)
-    place.await_states(ids, TaskState.SETTLED, 120)
+    place.await_states(ids, TaskState.SETTLED, 180)
+    eventually(lambda: status(config).settled == len(ids), "the restarted worker knows it")
     second.terminate()
     assert second.wait() == 0
     tasks = place.market.tasks(ids)
