@@ -35,9 +35,8 @@ _RUN = """
 import sys, time
 from pathlib import Path
 from worker import config, keystore
-from worker.app import Worker, log_to
+from worker.app import Worker
 settings = config.load(Path(sys.argv[1]))
-log_to(settings.state_dir / "worker.log", "INFO")
 began = time.time()
 worker = Worker(settings, keystore.password_from_environment())
 (settings.state_dir / "began").write_text(f"{began} {time.time()}")
