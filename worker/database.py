@@ -24,7 +24,7 @@ from worker.view import Task
 
 # Columns have the types that the schema gives them.
 _Row: TypeAlias = tuple[Any, ...]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _TRAIL_BLOCKS = 256
 _REQUEST_FIELDS = tuple(field for _, _, field in MEMBERS)
 _TASK_FIELDS = (
@@ -404,18 +404,21 @@ def _split_ids(joined: bytes) -> tuple[bytes, ...]:
 
 
 def _task_row(task: Task) -> tuple[object, ...]:
-    request = task.request
+    request = {field: getattr(task.request, field) for field in _REQUEST_FIELDS}
+    # A requester may put any bytes on chain, and SQLite takes no text that is not UTF-8.
+    request["input_uri"] = task.request.input_uri.encode("utf-8", "surrogateescape")
     return (
         task.id,
-        *(getattr(request, field) for field in _REQUEST_FIELDS),
+        *request.values(),
         *(getattr(task, field) for field in _TASK_FIELDS),
     )
 
 
 def _read_task(row: Sequence[object]) -> Task:
     split = 1 + len(_REQUEST_FIELDS)
-    request = Request(**dict(zip(_REQUEST_FIELDS, row[1:split], strict=True)))  # type: ignore[arg-type]
-    task = Task(row[0], request, 0, 0, 0, 0)  # type: ignore[arg-type]
+    fields: dict[str, Any] = dict(zip(_REQUEST_FIELDS, row[1:split], strict=True))
+    fields["input_uri"] = fields["input_uri"].decode("utf-8", "surrogateescape")
+    task = Task(row[0], Request(**fields), 0, 0, 0, 0)  # type: ignore[arg-type]
     for field, value in zip(_TASK_FIELDS, row[split:], strict=True):
         setattr(task, field, value)
     task.state = TaskState(task.state)

@@ -15,10 +15,12 @@ from chain.rpc import RpcUnavailable
 from chain.sender import Sender
 from chain.store import input_key
 from protocol.batchfile import Prompt
-from protocol.lifecycle import ResultPosted, TaskState
+from protocol.lifecycle import ResultPosted, TaskState, TaskSubmitted
 from protocol.money import charge_units
+from protocol.request import task_id
 from tests.worker.harness import DEPOSIT_UNITS, OPERATOR, PASSWORD, KillPoint, chats, eventually
 from worker.app import Worker
+from worker.database import Database
 from worker.errors import AnotherChain, KeyInUse, UnknownTask
 from worker.report import status, tasks, why
 
@@ -84,6 +86,30 @@ def test_tasks_that_cannot_be_served_are_declined_with_a_reason_and_the_rest_goe
     assert codes(config, outside_id) == ["FETCH-007"]
     assert codes(config, folder_id) == ["FETCH-001"]
     assert set(place.states([*bad.values(), outside_id, folder_id])) == {TaskState.OPEN}
+
+
+def test_an_address_that_is_no_text_stops_no_worker(place, start):
+    """The market takes any bytes as an input's address."""
+    name = b"NO-UTF-8"
+    request = place.request(input_uri=f"inputs/{name.decode()}", tip_units=10_000_000)
+    submission = place.market.submit(request, request.max_fee_units + request.tip_units)
+    odd = submission.data.replace(name, b"\xff\xfe\x00\x1b[1m\x80")
+    assert odd != submission.data
+    assert place.requester.send_and_wait(replace(submission, data=odd)).success
+    (good,) = place.submit(place.request())
+    config = place.config()
+    start(config)
+    place.await_states([good], TaskState.SETTLED)
+    eventually(lambda: status(config).declined == 1, "the odd one declined")
+    (bad,) = (
+        event.task_id
+        for event in place.events()
+        if isinstance(event, TaskSubmitted) and event.task_id != good
+    )
+    assert codes(config, bad) == ["FETCH-007"]
+    known = Database(config.database, read_only=True)
+    assert task_id(place.market.domain, known.task(bad).request) == bad
+    known.close()
 
 
 def test_a_prompt_longer_than_the_window_becomes_an_error_entry_and_the_others_are_served(place, start):
