@@ -9,6 +9,7 @@ and memory traffic).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, log1p
+from typing import NamedTuple
 
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.strategy import Strategy
@@ -69,8 +70,7 @@ YARDSTICK = Settings(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How a scheduler would work through a workload, and its roofline cost in seconds."""
 
     batch: int
@@ -201,6 +201,11 @@ def plan_features(
         "plan_log_secs_over_usual": log(expected.total_secs / usual.total_secs),
         "plan_log_prefill_secs_over_usual": log(expected.prefill_secs / usual.prefill_secs),
         "plan_decode_ratio": expected.decode_secs / expected.total_secs,
+        # Greedy output of random weights soon repeats itself, which is what drafts live on.
+        "plan_looping_drafts": settings.draft_tokens
+        * model.random_weights
+        * workload.greedy
+        / workload.prompts,
         "plan_draft_step_ratio": settings.draft_tokens * expected.batch / settings.max_num_batched_tokens,
     }
 

@@ -162,27 +162,21 @@ class Selector:
             rows.append(self._in_order({**shared, **candidate.features, **met}))
             rooflines.append(expected.total_secs)
         costs = self._predictor.predict(np.array(rows, dtype=np.float32), np.log(np.array(rooflines)))
+        # In the order of the fields of `Prediction`.
         columns = (costs.total_secs, costs.prefill_secs, costs.decode_secs, costs.bound_secs, costs.p_failure)
         rounded = [[_rounded(value) for value in column.tolist()] for column in columns]
+        starts = self._start_secs_of(candidates, state)
         return tuple(
-            Prediction(
-                strategy=candidate.strategy.name,
-                total_secs=total,
-                prefill_secs=prefill,
-                decode_secs=decode,
-                bound_secs=bound,
-                p_failure=p_failure,
-                restart_secs=self._restart_secs(candidate.strategy.name, state),
-            )
-            for candidate, total, prefill, decode, bound, p_failure in zip(candidates, *rounded, strict=True)
+            Prediction(candidate.strategy.name, *row)
+            for candidate, *row in zip(candidates, *rounded, starts, strict=True)
         )
 
-    def _restart_secs(self, name: str, state: SelectionState) -> float:
-        if name == state.running:
-            return 0.0
+    def _start_secs_of(self, candidates: Sequence[_Candidate], state: SelectionState) -> list[float]:
+        """What starting each would cost now; one that nobody has started yet is given the dearest start seen."""
         known = {**self._start_secs, **state.restart_secs}
-        # A strategy nobody has started yet is given the dearest start that was seen.
-        return known.get(name, max(known.values(), default=0.0))
+        dearest = max(known.values(), default=0.0)
+        names = [candidate.strategy.name for candidate in candidates]
+        return [0.0 if name == state.running else known.get(name, dearest) for name in names]
 
 
 def _rounded(value: float) -> float:
