@@ -37,6 +37,11 @@ class Call(Enum):
     ANNOUNCE = "announce"
 
 
+def lies_outside(uri: str) -> bool:
+    """Whether an input's address leads elsewhere than into the configured store."""
+    return "://" in uri
+
+
 @dataclass(frozen=True, slots=True)
 class InputFacts:
     """What admission must know of a checked input.

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from protocol.digest import ZERO_DIGEST
 from protocol.money import charge_units
-from worker.artefacts import NOTHING_YET, Artefact, Input, InputFacts, Stage
+from worker.artefacts import NOTHING_YET, Artefact, Input, InputFacts, Stage, lies_outside
 from worker.codes import Reason
 from worker.view import Task
 
@@ -94,6 +94,10 @@ class ChainView(Protocol):
     @property
     def free_units(self) -> int:
         """The operator's balance that is neither bonded nor withdrawn."""
+
+    @property
+    def locked_units(self) -> int:
+        """The operator's bonds."""
 
     def held(self) -> Iterable[Task]:
         """Tasks this worker has leased."""
@@ -232,6 +236,7 @@ def _for_claimable(
     """Fetches, declines and at most one batch of claims, in the order of priority."""
     actions: list[Action] = []
     batch = _Batch(view.free_units, ahead.secs, closed=ahead.waiting > 0 or not policy.may_claim)
+    means_units = view.free_units + view.locked_units
     looked_at = 0
     for task in view.claimable():
         artefact = artefacts.get(task.id, NOTHING_YET)
@@ -239,7 +244,7 @@ def _for_claimable(
             # One batch ahead includes the one whose claim is on its way.
             batch.closed = True
             continue
-        if artefact.declined is not None:
+        if artefact.declined is not None or _holds_up_nothing(task, artefact, clock, policy, means_units):
             continue
         looked_at += 1
         if looked_at > policy.fetch_ahead:
@@ -248,6 +253,14 @@ def _for_claimable(
         if action is not None:
             actions.append(action)
     return actions
+
+
+def _holds_up_nothing(task: Task, artefact: Artefact, clock: Clock, policy: Policy, means_units: int) -> bool:
+    """What may never become claimable is passed over: a bond that no settlement can free, a stranger's slow server."""
+    if task.request.bond_units * policy.bond_unit_units > means_units:
+        return why_not(task, clock, policy) is None
+    slow = clock.wall_secs - artefact.fetch_started_at >= policy.patience_secs
+    return artefact.input is Input.FETCHING and lies_outside(task.request.input_uri) and slow
 
 
 def _for_open(task: Task, artefact: Artefact, clock: Clock, policy: Policy, batch: _Batch) -> Action | None:

@@ -19,7 +19,7 @@ from protocol.digest import MalformedJson
 from protocol.errors import QuernError
 from protocol.params import MAX_PARAMS_BYTES, BadParams, GenerationParams
 from protocol.request import Request
-from worker.artefacts import InputFacts
+from worker.artefacts import InputFacts, lies_outside
 from worker.codes import Reason
 from worker.models import ServedModel
 
@@ -110,7 +110,7 @@ class InputReader:
             raise StoreAway(str(error)) from error
 
     def _place(self, uri: str) -> tuple[ContentStore, str]:
-        if "://" not in uri:
+        if not lies_outside(uri):
             return self._store, uri
         scheme = scheme_of(uri)
         if scheme not in self._schemes:

@@ -22,7 +22,7 @@ from protocol.domain import Domain
 from protocol.errors import QuernError
 from protocol.lifecycle import SkipReason, TaskState
 from protocol.receipt import Receipt
-from worker.artefacts import NOTHING_YET, Artefact, Call, Input, Stage
+from worker.artefacts import NOTHING_YET, Artefact, Call, Input, Stage, lies_outside
 from worker.codes import Reason
 from worker.database import Database, Decided, Result, Sending
 from worker.decide import Act, Action, Clock, Policy, decide
@@ -85,6 +85,8 @@ class Reconciler:
         self._fetched: SimpleQueue[_Fetched] = SimpleQueue()
         self._stored: SimpleQueue[tuple[bytes, QuernError | None]] = SimpleQueue()
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+        # Servers that strangers name may be slow: nobody else's input waits behind them.
+        self._outside = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch-outside")
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._sendings: dict[str, Sending] = {}
         self._mined: list[tuple[int, Sending, bool]] = []
@@ -107,7 +109,7 @@ class Reconciler:
         return all(artefact.hopeless for artefact in held) and not self._sendings
 
     def close(self) -> None:
-        for pool in (self._fetchers, self._storers):
+        for pool in (self._fetchers, self._outside, self._storers):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self) -> None:
@@ -301,7 +303,8 @@ class Reconciler:
         for action in chosen.get(Act.FETCH, ()):
             artefact = self._artefact(action.task_id)
             artefact.input, artefact.fetch_started_at = Input.FETCHING, now
-            self._fetchers.submit(self._fetch, action.task_id)
+            uri = self._parts.view.tasks[action.task_id].request.input_uri
+            (self._outside if lies_outside(uri) else self._fetchers).submit(self._fetch, action.task_id)
 
     def _decline(self, actions: Iterable[Action]) -> None:
         declined = [(action.task_id, action.reason) for action in actions if action.reason is not None]

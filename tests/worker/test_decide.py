@@ -214,6 +214,24 @@ def test_bonds_stay_within_the_free_balance():
     assert decide(view(*tasks, free_units=POLICY.bond_unit_units - 1), artefacts, CLOCK, POLICY) == ()
 
 
+def test_a_bond_beyond_all_means_holds_up_nothing_and_one_within_them_is_waited_for():
+    dear, plain = task(1, tip_units=90_000, bond_units=9), task(2)
+    artefacts = {item.id: ready() for item in (dear, plain)}
+    poor = view(dear, plain, free_units=8 * POLICY.bond_unit_units)
+    assert acts(decide(poor, artefacts, CLOCK, POLICY)) == [(Act.CLAIM, 2)]
+    poor.locked_units = POLICY.bond_unit_units
+    assert decide(poor, artefacts, CLOCK, POLICY) == ()
+
+
+def test_slow_servers_of_strangers_use_up_nobodys_turn():
+    hung = [task(n, tip_units=90_000, input_uri=f"https://example.org/{n}") for n in range(1, 20)]
+    plain = task(20)
+    fetching = Artefact(input=Input.FETCHING, fetch_started_at=NOW - POLICY.patience_secs)
+    artefacts = {item.id: fetching for item in hung}
+    assert len(hung) > POLICY.fetch_ahead
+    assert acts(decide(view(*hung, plain), artefacts, CLOCK, POLICY)) == [(Act.FETCH, 20)]
+
+
 def test_only_what_can_end_within_its_lease_is_claimed_behind_running_work():
     running, fresh = leased(1), task(2)
     artefacts = {running.id: at_stage(Stage.RUNNING), fresh.id: ready()}
