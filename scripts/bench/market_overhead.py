@@ -23,6 +23,8 @@ from metainf import HardwareFacts
 from protocol.batchfile import Message, Prompt
 from protocol.params import GenerationParams
 from scripts.bench.marketplace import MODEL_DIR, Place, await_settled, open_place, say, start_worker
+from scripts.train_demo_model import words
+from scripts.train_demo_model.story import StoryPlan
 from worker import report
 from worker.app import strategies
 from worker.config import Batches, Engine, WorkerConfig
@@ -30,7 +32,7 @@ from worker.engines import engine_config, sampling_of
 from worker.models import ServedModel, serve
 
 _STRATEGY = "vllm-default"
-_PARAMS = GenerationParams(max_tokens=64)
+_PARAMS = GenerationParams(max_tokens=96)
 _ENGINE = Engine(strategies=(_STRATEGY,), slots=256)
 _BATCHES = Batches(tasks=256, prompts=256)
 _BATCH_PROMPTS = 64
@@ -48,7 +50,7 @@ class Pair:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench/overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--stream", type=int, default=192, help="single prompts in a stream")
+    parser.add_argument("--stream", type=int, default=512, help="single prompts in a stream")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quern-bench-") as temporary:
         print(json.dumps(_measure(Path(temporary), options.rounds, options.stream)))
@@ -135,11 +137,19 @@ def _bare(engine: ChildEngine, model: ServedModel, prompts: Sequence[Prompt]) ->
 
 
 def _prompts(draw: random.Random, count: int) -> list[Prompt]:
-    """Never the same twice, so that no cache answers what another round asked."""
-    words = [f"{draw.randrange(10_000)} and {draw.randrange(10_000)}" for _ in range(count)]
+    """Stories, which are long enough to keep an engine busy; few are asked for twice."""
+    plans = [
+        StoryPlan(
+            draw.choice(words.NAMES),
+            draw.choice(words.HEROES),
+            draw.choice(words.ROAD)[0],
+            draw.randint(2, 9),
+        )
+        for _ in range(count)
+    ]
     return [
-        Prompt(f"{number}-{draw.randrange(1 << 30)}", (Message("user", f"Tell a story with {pair}."),))
-        for number, pair in enumerate(words)
+        Prompt(f"{number}-{draw.randrange(1 << 30)}", (Message("user", plan.request()),))
+        for number, plan in enumerate(plans)
     ]
 
 

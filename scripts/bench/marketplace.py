@@ -30,6 +30,7 @@ MODEL_DIR = ROOT / "models" / "quern-demo"
 PASSWORD = "bench"
 _DEPOSIT_UNITS = 2_000 * 10**9
 _SUBMIT_TASKS = 150
+_SUBMIT_GAS = 15_000_000
 _STORE_THREADS = 16
 _RUN = """
 import sys, time
@@ -92,10 +93,12 @@ class Place:
             for number, (digest, prompts) in enumerate(zip(digests, inputs, strict=True))
         ]
         sender = Sender(self.market.rpc, _REQUESTER)
+        calls = []
         for start in range(0, len(requests), _SUBMIT_TASKS):
             part = requests[start : start + _SUBMIT_TASKS]
             value_units = sum(request.max_fee_units + request.tip_units for request in part)
-            sender.send_many([self.market.submit_many(part, value_units)])
+            calls.append(self.market.submit_many(part, value_units))
+        sender.send_many(calls, gas_limit=_SUBMIT_GAS)
         return [task_id(self.market.domain, request) for request in requests]
 
     def _put(self, number: int, prompts: Sequence[Prompt]) -> bytes:
