@@ -73,6 +73,7 @@ def test_a_killed_node_leaves_a_clear_line_and_up_starts_anew(home):
     assert "no usable answer" in status.problem
 
     port = int(first.rpc_url.rpartition(":")[2])
+    time.sleep(1.1)  # within one second the new chain would be the old one to the last bit
     second = devnets.up(home, port=port, block_millis=None)
     assert second.pid != first.pid
     assert second.rpc_url == first.rpc_url
