@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -29,6 +30,7 @@ from worker.control import answer_requests
 from worker.database import Database
 from worker.decide import Policy, Rates
 from worker.engines import EngineHost
+from worker.errors import StateUnwritable
 from worker.follow import ANNOUNCED_STORE, Poller
 from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
@@ -127,14 +129,21 @@ class Worker:
         )
         with logging_to(self._config.state_dir / "worker.log", self._config.operations.log_level):
             try:
-                self._start()
-                self._schedule(scheduler)
-                self._loop()
-            finally:
-                self._end(scheduler)
+                self._work(scheduler)
+            except sqlite3.OperationalError as error:
+                # What memory holds may be ahead of the database now: only a new start is sure of both.
+                raise StateUnwritable(str(self._config.state_dir), str(error)) from error
         for number, handler in previous.items():
             signal.signal(number, handler)
         return 0
+
+    def _work(self, scheduler: BackgroundScheduler) -> None:
+        try:
+            self._start()
+            self._schedule(scheduler)
+            self._loop()
+        finally:
+            self._end(scheduler)
 
     def stop(self, *, now: bool = False) -> None:
         """Take no more work and end once what is claimed is posted and settled; `now` ends at once."""
@@ -203,6 +212,9 @@ class Worker:
         while not self._stopping:
             self._woken.wait(_SENDING_STEP_SECS if self._reconciler.sending else _STEP_SECS)
             self._woken.clear()
+            if self._poller.lost_chain is not None:
+                # Nothing signed for one chain may reach another, and one database holds one chain.
+                raise self._poller.lost_chain
             # What comes within these milliseconds goes into the same transactions.
             time.sleep(_GATHER_SECS)
             try:

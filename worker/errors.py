@@ -132,3 +132,15 @@ class RequestRefused(BadInput):
 
     def __init__(self, request: str, why: str) -> None:
         super().__init__("WORKER-014", "request", request, why)
+
+
+class StateUnwritable(Unavailable):
+    """The database takes nothing: the disk is full, or went away."""
+
+    def __init__(self, state_dir: str, reason: str) -> None:
+        super().__init__(
+            "WORKER-015",
+            "state_dir",
+            state_dir,
+            f"{reason}; make room and start again: what was claimed is taken up where it was",
+        )

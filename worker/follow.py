@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from chain import deployment as deployments
+from chain.deployment import ChainReset, WrongChain
 from chain.follower import Follower
 from chain.market import Market
 from chain.rpc import Block
@@ -46,6 +48,7 @@ class Poller:
         self._chain_secs = 0
         self.failures = 0
         self.reorgs = 0
+        self.lost_chain: ChainReset | WrongChain | None = None
 
     @property
     def head(self) -> Block | None:
@@ -63,6 +66,8 @@ class Poller:
         try:
             while self._poll_once():
                 pass
+        except (ChainReset, WrongChain) as error:
+            self._lose_chain(error)
         except QuernError as error:
             self.failures += 1
             if self.failures in {1, 10, 100} or self.failures % 1000 == 0:
@@ -104,9 +109,13 @@ class Poller:
         return not batch.complete
 
     def refresh_account(self) -> None:
-        """Balances move without events of ours, too."""
+        """Balances move without events of ours, too; and a chain may be replaced by a shorter one."""
         try:
+            deployments.check(self._market.deployment, self._market.rpc)
             account = self._market.account(self._view.me)
+        except (ChainReset, WrongChain) as error:
+            self._lose_chain(error)
+            return
         except QuernError:
             return
         with self._lock:
@@ -127,8 +136,13 @@ class Poller:
                 self._chain_secs = max(self._chain_secs, int(stamp, 16))
                 self._wake()
 
+    def _lose_chain(self, error: ChainReset | WrongChain) -> None:
+        self.lost_chain = error
+        self._wake()
+
     def _rewind(self, to_block: int) -> None:
         """Blocks after `to_block` are gone. Rows are changed in place, so all are derived anew."""
+        deployments.check(self._market.deployment, self._market.rpc)
         self.reorgs += 1
         LOG.warning("the chain was reorganised after block %d: reading the market's events again", to_block)
         with self._lock:

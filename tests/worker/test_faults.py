@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chain import deployment as deployments
+from chain import devnet as devnets
 from chain.deployer import deploy
 from chain.deployment import ChainReset
 from chain.devnet import dev_account
@@ -18,10 +19,10 @@ from protocol.batchfile import Prompt
 from protocol.lifecycle import ResultPosted, TaskState, TaskSubmitted
 from protocol.money import charge_units
 from protocol.request import task_id
-from tests.worker.harness import DEPOSIT_UNITS, OPERATOR, PASSWORD, KillPoint, chats, eventually
+from tests.worker.harness import DEPOSIT_UNITS, OPERATOR, PASSWORD, KillPoint, MarketPlace, chats, eventually
 from worker.app import Worker
 from worker.database import Database
-from worker.errors import AnotherChain, KeyInUse, UnknownTask
+from worker.errors import AnotherChain, KeyInUse, StateUnwritable, UnknownTask
 from worker.report import status, tasks, why
 
 
@@ -319,3 +320,32 @@ def kill_engine():
     children = [int(pid) for pid in listed.stdout.split()]
     assert len(children) == 1
     os.kill(children[0], signal.SIGKILL)
+
+
+def test_a_full_disk_ends_the_worker_with_one_line_and_the_next_start_takes_up_the_work(place, start):
+    ids = place.submit(*(place.request() for _ in range(40)))
+    config = place.config()
+    worker = Worker(config, PASSWORD)
+    worker._database._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StateUnwritable, match="full"):
+        worker.run()
+    start(config)
+    place.await_states(ids, TaskState.SETTLED)
+    assert place.market.burned_units() == 0
+
+
+def test_a_chain_that_is_replaced_while_the_worker_runs_ends_it(tmp_path, spawn):
+    home = tmp_path / "another"
+    try:
+        first = devnets.up(home, block_millis=None, die_with_parent=True)
+        config = MarketPlace(first, home).config()
+        process = spawn(config)
+        eventually(lambda: status(config).running, "the worker runs")
+        devnets.down(home)
+        port = int(first.rpc_url.rsplit(":", 1)[1])
+        second = devnets.up(home, port, block_millis=None, die_with_parent=True)
+        assert second.deployment.market == first.deployment.market
+        assert process.wait() == 1
+        assert not status(config).running
+    finally:
+        devnets.down(home)
