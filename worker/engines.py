@@ -114,6 +114,7 @@ class EngineHost:
         # Only the host's thread touches what follows.
         self._resident: _Resident | None = None
         self._running: dict[bytes, _Running] = {}
+        self._ready: list[Generated | Failed] = []
         self._broken: dict[str, str] = {}
         self._start_secs: dict[str, float] = {}
         self._produced: deque[tuple[float, int]] = deque()
@@ -162,6 +163,8 @@ class EngineHost:
             while not self._stopping:
                 self._drop_lost()
                 self._admit()
+                # The engine is fed before anybody is kept busy with what it finished.
+                self._publish()
                 self._hear()
         finally:
             self._retire()
@@ -391,9 +394,14 @@ class EngineHost:
             resident.engine.stop()
 
     def _out(self, outcome: Generated | Failed) -> None:
-        with self._changed:
-            self._outcomes.append(outcome)
-        self._wake()
+        self._ready.append(outcome)
+
+    def _publish(self) -> None:
+        if self._ready:
+            with self._changed:
+                self._outcomes.extend(self._ready)
+            self._ready.clear()
+            self._wake()
 
     def _report(self, fresh_tokens: int) -> None:
         now = time.monotonic()

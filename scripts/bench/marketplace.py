@@ -57,10 +57,10 @@ class Place:
     model: bytes
 
     def config(self) -> WorkerConfig:
-        """A worker with every setting at its default but the poll, which suits a node on the same machine."""
+        """A worker with every setting at its default."""
         return WorkerConfig(
             state_dir=self.home / "worker",
-            chain=Chain(deployment=deployment_file(self.home), poll_ms=20),
+            chain=Chain(deployment=deployment_file(self.home)),
             store=Store(url=self.store.url),
             keys=Keys(keystore=self.home / "keystore.json"),
             models=(Model(path=MODEL_DIR),),

@@ -109,7 +109,9 @@ def test_an_address_that_is_no_text_stops_no_worker(place, start):
     )
     assert codes(config, bad) == ["FETCH-007"]
     known = Database(config.database, read_only=True)
-    assert task_id(place.market.domain, known.task(bad).request) == bad
+    kept = known.task(bad)
+    assert kept is not None
+    assert task_id(place.market.domain, kept.request) == bad
     known.close()
 
 
