@@ -84,6 +84,10 @@ def _check_texts(case: Case) -> str:
         if tokenizer.decode(entry.token_ids) != entry.text:
             raise Refuted(f"the text of prompt {entry.custom_id!r} is not that of its tokens")
     for ids, entry in zip(case.prompt_token_ids, case.output.entries, strict=True):
+        if entry.error is not None and 0 < len(ids) < tokenizer.model_max_len:
+            raise Refuted(
+                f"prompt {entry.custom_id!r} was not served, though its {len(ids)} tokens fit the model's window"
+            )
         if entry.error is None and entry.prompt_tokens != len(ids):
             raise Refuted(
                 f"prompt {entry.custom_id!r} has {len(ids)} tokens, the output says {entry.prompt_tokens}"

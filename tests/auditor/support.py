@@ -124,6 +124,7 @@ class Bench:
     def selection(self, questions: Sequence[str], params: GenerationParams) -> dict[str, JsonValue]:
         """The record of a real choice."""
         prompts = [self.tokenizer.encode_chat([{"role": "user", "content": text}]) for text in questions]
+        prompts = [ids for ids in prompts if len(ids) < self.tokenizer.model_max_len]
         workload = Workload.from_token_ids(prompts, [params.max_tokens] * len(prompts))
         facts = ModelFacts.from_dir(MODEL_DIR)
         return Selector.load().select(facts, hardware(), workload, SelectionState()).record.to_json()

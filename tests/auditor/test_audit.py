@@ -15,6 +15,7 @@ from auditor.findings import Lacking, Refuted
 from auditor.report import AuditReport, Outcome
 from chain.store import ContentStore, input_key, output_key, receipt_key
 from engine.base import Engine
+from protocol.batchfile import OutputEntry
 from protocol.digest import JsonValue
 from protocol.lifecycle import TaskSubmitted
 from protocol.params import GenerationParams
@@ -103,6 +104,18 @@ def test_an_output_changed_after_the_post_is_found(bench: Bench) -> None:
 def test_a_text_that_is_not_that_of_its_tokens_is_found(bench: Bench) -> None:
     served = bench.serve("1+1=?", alter=lambda entries: with_first(entries, with_text(entries[0], "42")))
     assert failed(audited(bench, served, None)) == [4]
+
+
+def test_a_prompt_left_out_though_it_fits_is_found(bench: Bench) -> None:
+    left_out = OutputEntry("q0", "", (), "error", 0, error="too much work")
+    served = bench.serve("1+1=?", "2+2=?", alter=lambda entries: with_first(entries, left_out))
+    assert failed(audited(bench, served, None)) == [4]
+
+
+def test_a_prompt_beyond_the_window_may_be_left_out(bench: Bench) -> None:
+    left_out = OutputEntry("q1", "", (), "error", 0, error="does not fit")
+    served = bench.serve("1+1=?", "2" * 3000, alter=lambda entries: (entries[0], left_out))
+    assert failed(audited(bench, served, None)) == []
 
 
 def test_an_answer_without_its_prompts_is_found(bench: Bench) -> None:
