@@ -310,10 +310,6 @@ class Database:
         names = ("strategy", "why", "prompts", "prompt_tokens", "output_tokens", "started_ms", "finished_ms")
         return None if row is None else dict(zip(names, row, strict=True))
 
-    def results_known(self) -> set[bytes]:
-        """Ids of all saved results, with or without their bytes."""
-        return {row[0] for row in self._all("SELECT task_id FROM result", ())}
-
     def drop_result_bytes(self) -> int:
         """Outputs of ended tasks live in the store; their copies here may go."""
         return self._run(

@@ -6,12 +6,11 @@ from enum import Enum
 from typing import Protocol
 
 from protocol.digest import ZERO_DIGEST
+from protocol.domain import UNIT_WEI
 from protocol.money import charge_units
 from worker.artefacts import NOTHING_YET, Artefact, Input, InputFacts, Stage, lies_outside
 from worker.codes import Reason
 from worker.view import Task
-
-_UNIT_WEI = 10**9
 
 
 class Act(Enum):
@@ -361,7 +360,7 @@ def low_income_units(task: Task, policy: Policy) -> int:
 
 def cost_units(expected_secs: float, policy: Policy) -> int:
     """Gas at the current base fee and the operator's price of the engine's time."""
-    gas_units = policy.gas_per_task * policy.base_fee_wei // _UNIT_WEI
+    gas_units = policy.gas_per_task * policy.base_fee_wei // UNIT_WEI
     return gas_units + int(expected_secs * policy.units_per_engine_sec)
 
 

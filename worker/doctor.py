@@ -130,7 +130,7 @@ def _bonds(config: WorkerConfig) -> str:
         detail = (
             f"{account.free_units * UNIT_WEI / 1e18:g} ether free, one bond is {least * UNIT_WEI / 1e18:g}"
         )
-        raise _Ill(detail, f"deposit for {address} with `quern wallet` or the market's deposit call")
+        raise _Ill(detail, f"run `quern money deposit AMOUNT --for {address}`")
     return (
         f"{account.free_units * UNIT_WEI / 1e18:g} ether free, enough for {account.free_units // least} bonds"
     )

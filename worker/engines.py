@@ -54,11 +54,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The engine did not get through a task; `engine_died` if it took everything in it along."""
+    """The engine did not get through a task."""
 
     task_id: bytes
     why: str
-    engine_died: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,7 @@ class EngineHost:
         del self._running[running.job.task_id]
         errors = [item.error for item in running.completions.values() if item.error is not None]
         if len(errors) == len(running.completions):
-            self._out(Failed(running.job.task_id, f"every prompt failed: {errors[0]}", engine_died=False))
+            self._out(Failed(running.job.task_id, f"every prompt failed: {errors[0]}"))
             return
         job = running.job
         self._out(
@@ -377,7 +376,7 @@ class EngineHost:
         lost, self._running = list(self._running), {}
         self._status = replace(self._status, failures=self._status.failures + 1, strategy=None)
         for task_id in lost:
-            self._out(Failed(task_id, why, engine_died=True))
+            self._out(Failed(task_id, why))
         self._report(0)
 
     def _discard(self, jobs: list[Job], why: str) -> None:
@@ -386,7 +385,7 @@ class EngineHost:
         with self._changed:
             self._waiting = deque(job for job in self._waiting if job.task_id not in gone)
         for job in jobs:
-            self._out(Failed(job.task_id, why, engine_died=False))
+            self._out(Failed(job.task_id, why))
 
     def _retire(self) -> None:
         resident, self._resident = self._resident, None

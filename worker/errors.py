@@ -26,18 +26,6 @@ class KeystoreUnreadable(BadInput):
         super().__init__("WORKER-003", "keystore", path, f"{reason}; give an encrypted keystore (version 3)")
 
 
-class WrongPassword(BadInput):
-    """The password does not open the keystore."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            "WORKER-004",
-            "keystore",
-            path,
-            "the password does not open it; set QUERN_KEYSTORE_PASSWORD_FILE or QUERN_KEYSTORE_PASSWORD",
-        )
-
-
 class NoPassword(BadInput):
     """No password was given for the keystore."""
 

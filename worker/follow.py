@@ -47,7 +47,6 @@ class Poller:
         self._head_seen_at = 0.0
         self._chain_secs = 0
         self.failures = 0
-        self.reorgs = 0
         self.lost_chain: ChainReset | WrongChain | None = None
 
     @property
@@ -143,7 +142,6 @@ class Poller:
     def _rewind(self, to_block: int) -> None:
         """Blocks after `to_block` are gone. Rows are changed in place, so all are derived anew."""
         deployments.check(self._market.deployment, self._market.rpc)
-        self.reorgs += 1
         LOG.warning("the chain was reorganised after block %d: reading the market's events again", to_block)
         with self._lock:
             self._database.forget_chain()

@@ -1,19 +1,19 @@
 """The operator's key: encrypted at rest, unlocked once, its password never in configuration, logs or process lists."""
 
-import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from protocol.abi import BadAddress, parse_address
-from worker.errors import KeystoreMissing, KeystoreUnreadable, NoPassword, WontOverwrite, WrongPassword
+from chain import keyfile
+from worker.errors import KeystoreMissing, KeystoreUnreadable, NoPassword, WontOverwrite
 
 PASSWORD_FILE_VARIABLE = "QUERN_KEYSTORE_PASSWORD_FILE"  # noqa: S105 the name of a variable
 PASSWORD_VARIABLE = "QUERN_KEYSTORE_PASSWORD"  # noqa: S105 the name of a variable
-_LIGHT_ITERATIONS = 2**10
+_LIGHT_WORK = 1 << 10
 
 
 def password_from_environment() -> str:
@@ -35,54 +35,34 @@ def create(path: Path, password: str, key: bytes | None = None, *, light: bool =
 
     `light` makes the password cheap to try, for keys that guard nothing. Raises WontOverwrite.
     """
-    account = Account.from_key(key if key is not None else secrets.token_bytes(32))
-    content = Account.encrypt(account.key, password, iterations=_LIGHT_ITERATIONS if light else None)
     path.parent.mkdir(parents=True, exist_ok=True)
+    work = _LIGHT_WORK if light else keyfile.SCRYPT_WORK
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return keyfile.create(path, key or secrets.token_bytes(32), password, work)
     except FileExistsError as error:
         raise WontOverwrite(str(path)) from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    return str(account.address)
 
 
 def address_of(path: Path) -> str:
-    """The EIP-55 address a keystore names; needs no password. Raises KeystoreMissing, KeystoreUnreadable."""
-    content = _read(path)
-    address = content.get("address")
-    if not isinstance(address, str):
-        raise KeystoreUnreadable(str(path), "it names no address")
-    try:
-        return parse_address("address", address if address.startswith("0x") else "0x" + address)
-    except BadAddress as error:
-        raise KeystoreUnreadable(str(path), f"address {address!r}") from error
+    """The EIP-55 address a keystore names; needs no password.
+
+    Raises KeystoreMissing, KeystoreUnreadable, DamagedKeyFile.
+    """
+    with _readable(path):
+        return keyfile.read_address(path)
 
 
 def unlock(path: Path, password: str) -> LocalAccount:
-    """The account. Raises KeystoreMissing, KeystoreUnreadable, WrongPassword."""
-    content = _read(path)
-    try:
-        key = Account.decrypt(content, password)
-    except ValueError as error:
-        if "MAC" in str(error):
-            raise WrongPassword(str(path)) from error
-        raise KeystoreUnreadable(str(path), str(error)) from error
-    except (KeyError, TypeError) as error:
-        raise KeystoreUnreadable(str(path), f"not a version 3 keystore ({error})") from error
-    account: LocalAccount = Account.from_key(key)
-    return account
+    """The account. Raises KeystoreMissing, KeystoreUnreadable, DamagedKeyFile, WrongPassword."""
+    with _readable(path):
+        return keyfile.unlock(path, password)
 
 
-def _read(path: Path) -> dict[str, object]:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        yield
     except FileNotFoundError as error:
         raise KeystoreMissing(str(path)) from error
     except OSError as error:
         raise KeystoreUnreadable(str(path), error.strerror or "cannot be read") from error
-    except ValueError as error:
-        raise KeystoreUnreadable(str(path), "not JSON") from error
-    if not isinstance(content, dict):
-        raise KeystoreUnreadable(str(path), "not a JSON object")
-    return content

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chain.deployment import NoDeployment
+from chain.keyfile import WrongPassword
 from chain.rpc import Rpc
 from protocol.lifecycle import TaskState
 from tests.worker.harness import DEPOSIT_UNITS, MODEL_DIR, OPERATOR, PASSWORD, eventually
@@ -21,7 +22,6 @@ from worker.errors import (
     NotRunning,
     UnknownTask,
     WontOverwrite,
-    WrongPassword,
 )
 from worker.template import render
 
