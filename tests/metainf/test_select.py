@@ -277,6 +277,8 @@ def test_recorded_facts_that_no_machine_or_task_can_have_are_refused(lie):
     workload = Workload.from_token_ids([(1, 2, 3)], [8])
     record = SELECTOR.select(MODEL, MACHINE, workload, SelectionState()).record.to_json()
     for part, changes in lie.items():
-        record[part].update(changes)
+        honest = record[part]
+        assert isinstance(honest, dict)
+        record[part] = {**honest, **changes}
     with pytest.raises(RecordUnreadable):
         SELECTOR.replay(SelectionRecord.from_json(record))
