@@ -34,7 +34,7 @@ def up(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Start a Hardhat node, deploy the contracts and write the deployment file."""
+    """Start a Hardhat node and deploy the contracts on it."""
     from chain.devnet import DEFAULT_BLOCK_MILLIS, deployment_file
     from chain.devnet import up as start
 
@@ -58,7 +58,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: options.Json = False) -> None:
-    """Say whether the node runs and still is the chain of the deployment file."""
+    """Say whether the node runs. The exit status is 3 if it does not, or if its chain is another one."""
     from chain.devnet import status as look
 
     found = look(home().folder)
@@ -88,7 +88,7 @@ def fund(
     deployment: options.Deployment = None,
     rpc: options.Rpc = None,
 ) -> None:
-    """Give a wallet ether of the devnet's first account; works on a devnet only."""
+    """Give a wallet or an address ether. Works on a devnet only."""
     from chain.call import Call
     from chain.devnet import dev_account
     from protocol.abi import parse_address

@@ -57,7 +57,7 @@ def measure(
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each task under each strategy.")] = 3,
     resident: Annotated[int, typer.Option(min=1, help="Engines kept up side by side.")] = 4,
 ) -> None:
-    """Run a real sweep through vLLM on this machine; stop and go on at any time."""
+    """Sweep the strategies on this machine with vLLM. Stop and go on at any time."""
     from tempfile import TemporaryDirectory
 
     from metainf import HardwareFacts
@@ -81,7 +81,7 @@ def train(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a meta-model on a table of measurements; the same table gives the same bytes."""
+    """Train a meta-model on a table of measurements. The same table gives the same bytes."""
     from metainf.model import SHIPPED
     from metainf.train import train as learn
 
@@ -103,7 +103,7 @@ def evaluate(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Judge the selector against every baseline, on seen and unseen models."""
+    """Judge the selector against every baseline. Seen and unseen models are judged apart."""
     from metainf.evaluate import evaluate as judge
     from metainf.evaluate import evaluate_table
     from metainf.generic import read_problem
@@ -124,7 +124,7 @@ def explain(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say why a posted task was run under its strategy, by making the choice again from its receipt."""
+    """Say why a task was run under its strategy. The choice is made again from its receipt."""
     from metainf import SelectionRecord, Selector
     from metainf.explain import explain as words
     from wallet.journal import parse_task_id

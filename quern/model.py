@@ -32,7 +32,7 @@ def add(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hash a model, store its manifest, register its directory; with --announce also on chain."""
+    """Take a model into use. Hashes it, stores its manifest, registers its directory; announces it if asked."""
     from protocol.digest import to_hex
     from wallet.models import ModelList
     from wallet.models import add as take_in
@@ -64,7 +64,7 @@ def add(
 def list_(
     deployment: options.Deployment = None, rpc: options.Rpc = None, as_json: options.Json = False
 ) -> None:
-    """List the models of this machine and, where a market is set up, those announced there."""
+    """List the models of this machine and of the market."""
     from wallet.models import ModelList, listing
 
     announced: dict[bytes, str] = {}

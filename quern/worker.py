@@ -125,7 +125,7 @@ def doctor(
 
 @app.command()
 def run(config: ConfigOption = None, password_file: PasswordOption = None) -> None:
-    """Serve until stopped: Ctrl-C or SIGTERM finishes what is claimed, a second one stops at once."""
+    """Serve until stopped. Ctrl-C or SIGTERM finishes what is claimed, a second one stops at once."""
     from worker.app import Worker
 
     raise typer.Exit(Worker(_config(config), _password(password_file)).run())
@@ -200,7 +200,7 @@ def withdraw(
     password_file: PasswordOption = None,
     as_json: options.Json = False,
 ) -> None:
-    """Move what the worker earned out of the market."""
+    """Move free money out of the market. That is all of it, the deposit for bonds too, unless an amount is given."""
     from wallet.amounts import parse_units
     from worker.control import withdraw as move
 
