@@ -153,7 +153,7 @@ def status(
                 time.sleep(0.5)
                 live.update(render(look(settings)))
     else:
-        Console().print(render(look(settings)))
+        Console(soft_wrap=True).print(render(look(settings)))
 
 
 @app.command()

@@ -232,7 +232,7 @@ def _say_how_to_go_on(ready: Stage) -> None:
     home = shown(ready.home.folder)
     title("Devnet and worker stay up")
     for line in (
-        "source .venv/bin/activate",
+        f"source {ROOT / '.venv/bin/activate'}",
         f"export QUERN_HOME={home} QUERN_PASSWORD_FILE={home}/wallets.password",
         "quern submit '47+85=?' --wallet chat --max-tokens 8 --wait",
         "quern tasks --all",
