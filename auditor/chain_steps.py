@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from auditor.case import Case, posted_in_batch
-from auditor.findings import Finding, Refuted
+from auditor.findings import Finding, Refuted, counted
 from chain.market import Market
 from protocol.digest import to_hex
 from protocol.errors import QuernError
@@ -21,8 +21,8 @@ def recompute_id(case: Case) -> Finding:
     if found != case.task_id:
         raise Refuted(f"the request hashes to {to_hex(found)}: its event was altered")
     return Finding(
-        f"the request of {request.requester}, for at most {request.max_fee_units} gwei and a tip of "
-        f"{request.tip_units}, hashes to this id"
+        f"the request of {request.requester}, for at most {request.max_fee_units:,} gwei and a tip of "
+        f"{request.tip_units:,}, hashes to this id"
     )
 
 
@@ -45,7 +45,7 @@ def replay_and_compare(case: Case, market: Market) -> Finding:
         raise Refuted(f"the market holds {market.balance_units()} gwei of ether and owes {held}")
     return Finding(
         f"{len(case.history.events)} events replay to what the market stores: the task is "
-        f"{task.state.name.lower()}{_money(task)}; all {held} gwei in the market are accounted for",
+        f"{task.state.name.lower()}{_money(task)}; all {held:,} gwei in the market are accounted for",
         {
             "state": task.state.name,
             "paid_units": task.paid_units,
@@ -87,8 +87,8 @@ def recompute_receipt(case: Case) -> Finding:
             f"posted was {to_hex(posted.body)} with {posted.output_tokens}"
         )
     return Finding(
-        f"the stored receipt of {posted.output_tokens} output tokens is leaf {_place(case, batch)} of {len(batch)} "
-        f"under the root {poster.worker} posted",
+        f"the stored receipt of {counted(posted.output_tokens, 'output token')} is leaf {_place(case, batch)} "
+        f"of {len(batch)} under the root {poster.worker} posted",
         {"batch_root": to_hex(root), "batch_size": len(batch), "output_tokens": posted.output_tokens},
     )
 
@@ -126,7 +126,7 @@ def _compare(field: str, replayed: object, stored: object) -> None:
 def _money(task: TaskView) -> str:
     if not task.ended_at:
         return ""
-    return f", {task.paid_units} gwei paid and {task.refunded_units} refunded"
+    return f", {task.paid_units:,} gwei paid and {task.refunded_units:,} refunded"
 
 
 def _place(case: Case, batch: list[ResultPosted]) -> int:

@@ -1,7 +1,7 @@
 """Steps 4 and 5: the content is what was paid for, and the strategy was the meta-model's choice."""
 
 from auditor.case import Case
-from auditor.findings import Finding, Lacking, Refuted
+from auditor.findings import Finding, Lacking, Refuted, counted
 from metainf import ModelFacts, SelectionRecord, Selector
 from metainf.errors import MetaModelMissing, RecordUnreadable
 from protocol.batchfile import OutputEntry, Prompt
@@ -27,8 +27,8 @@ def check_content(case: Case) -> Finding:
         _check_length(prompt, params, entry)
     derived = _check_texts(case)
     return Finding(
-        f"{len(prompts)} prompts and their {output.output_tokens()} output tokens, parameters and manifest match every "
-        f"digest; {derived}",
+        f"{counted(len(prompts), 'prompt')} and {counted(output.output_tokens(), 'output token')}, "
+        f"parameters and manifest match every digest; {derived}",
         {
             "prompts": len(prompts),
             "prompt_tokens": body.prompt_tokens,
@@ -92,7 +92,7 @@ def _check_texts(case: Case) -> str:
             raise Refuted(
                 f"prompt {entry.custom_id!r} has {len(ids)} tokens, the output says {entry.prompt_tokens}"
             )
-    return f"the texts of {len(entries)} answers are those of their tokens"
+    return f"the text of {counted(len(entries), 'answer')} is that of the tokens"
 
 
 def _check_facts(case: Case, record: SelectionRecord) -> None:

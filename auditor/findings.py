@@ -29,3 +29,8 @@ class Lacking(Exception):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 prompt`, `1,024 prompts`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from auditor.case import Case
-from auditor.findings import Finding, Lacking, Refuted
+from auditor.findings import Finding, Lacking, Refuted, counted
 from engine.base import Engine, EngineConfig, EngineError, TokenCheck
 from engine.child import ChildEngine
 from engine.tokenizer import Tokenizer
@@ -73,11 +73,11 @@ def check_tokens(case: Case, engine: Engine) -> Finding:
             )
         if gap >= worst:
             worst, where = gap, custom_id
-    counted = sum(len(item[2]) for item in asked)
+    tokens_checked = sum(len(item[2]) for item in asked)
     return Finding(
-        f"{counted} tokens of {len(asked)} prompts, one prefill each: every one is the model's own choice (widest gap "
-        f"{worst:.2g} at {where!r}, margin {margin:g})",
-        {"tokens": counted, "prompts": len(asked), "widest_gap": worst, "margin": margin},
+        f"{counted(tokens_checked, 'token')} of {counted(len(asked), 'prompt')}, one prefill each: "
+        f"every one is the model's own choice (widest gap {worst:.2g} at {where!r}, margin {margin:g})",
+        {"tokens": tokens_checked, "prompts": len(asked), "widest_gap": worst, "margin": margin},
     )
 
 

@@ -199,8 +199,13 @@ def render(found: WorkerStatus) -> RenderableType:
         f"leased {len(found.held)}  posted {len(found.posted)}  settled {found.settled}  lost {found.lost}"
         f"  declined {found.declined}"
     )
+    stuck = found.running and not found.free_units and not found.locked_units
+    advice = (
+        f"no deposit for a bond, so nothing can be claimed: quern money deposit AMOUNT --for {found.address}"
+    )
+    warning = [Text(advice, style="red")] if stuck else []
     faults = [Text(f"0x{item.task_id.hex()[:12]} {item.reason}", style="red") for item in found.faults]
-    return Group(head, money, engine, tally, work, *faults)
+    return Group(head, money, engine, tally, work, *warning, *faults)
 
 
 @contextmanager
