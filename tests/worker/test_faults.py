@@ -2,8 +2,9 @@
 
 import os
 import signal
-import subprocess
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from chain import devnet as devnets
 from chain.deployer import deploy
 from chain.deployment import ChainReset
 from chain.devnet import dev_account
+from chain.process import start_ticks
 from chain.rpc import RpcUnavailable
 from chain.sender import Sender
 from chain.store import input_key
@@ -315,13 +317,15 @@ def test_a_lease_that_another_worker_took_over_is_lost_and_let_go(place, start):
 
 
 def kill_engine():
-    """The child of this very process that serves an engine."""
-    listed = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "engine.serve"], check=True, capture_output=True, text=True
-    )
-    children = [int(pid) for pid in listed.stdout.split()]
-    assert len(children) == 1
-    os.kill(children[0], signal.SIGKILL)
+    """The newest child of this very process that serves an engine; other tests' fixtures may keep older ones."""
+    own = f"PPid:\t{os.getpid()}\n"
+    serving = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            serves = folder.name.isdecimal() and b"engine.serve" in (folder / "cmdline").read_bytes()
+            if serves and own in (folder / "status").read_text():
+                serving.append(int(folder.name))
+    os.kill(max(serving, key=lambda pid: start_ticks(pid) or 0), signal.SIGKILL)
 
 
 def test_a_full_disk_ends_the_worker_with_one_line_and_the_next_start_takes_up_the_work(place, start):
