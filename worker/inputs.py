@@ -137,11 +137,7 @@ def _prepare(prompt: Prompt, params: GenerationParams, model: ServedModel) -> Pr
     """A prompt the model cannot hold becomes an error of zero tokens; the others are served."""
     allowed = prompt.max_tokens or params.max_tokens
     try:
-        ids = (
-            model.tokenizer.encode_chat(prompt.chat())
-            if prompt.is_chat
-            else model.tokenizer.encode_prompt(prompt.prompt or "")
-        )
+        ids = prompt.token_ids(model.tokenizer)
     except Exception as error:  # noqa: BLE001 a stranger's text in a model's template may fail in any way
         return PreparedPrompt(
             prompt.custom_id, prompt.is_chat, (), 0, f"cannot be tokenised: {type(error).__name__}"
