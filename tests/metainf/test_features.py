@@ -6,27 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metainf import DEFAULT_NAME, ModelFacts, Workload, catalogue, features
-from metainf.facts import HardwareFacts
+from metainf import DEFAULT_NAME, Workload, features
 from metainf.features import Planner, Settings
-
-MODEL = ModelFacts(
-    parameters=32_000_000,
-    layers=8,
-    hidden=512,
-    intermediate=1536,
-    heads=8,
-    kv_heads=4,
-    head_dim=64,
-    vocab=8192,
-    dtype="float32",
-    weight_bytes_per_param=4,
-    max_model_len=1024,
-    experts=0,
-    random_weights=True,
-)
-MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
-STRATEGIES = catalogue("cpu", "0.32.0")
+from tests.metainf.makers import MACHINE, MODEL, STRATEGIES
 
 workloads = st.lists(
     st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 50)),

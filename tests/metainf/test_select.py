@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 
 from metainf import (
     DEFAULT_NAME,
-    HardwareFacts,
-    ModelFacts,
     SelectionRecord,
     SelectionState,
     Selector,
     Workload,
-    catalogue,
 )
 from metainf.errors import (
     MetaModelMissing,
@@ -27,25 +24,9 @@ from metainf.errors import (
 )
 from metainf.explain import explain
 from metainf.model import SHIPPED, MetaModel
+from tests.metainf.makers import MACHINE, MODEL, STRATEGIES
 
 SELECTOR = Selector.load()
-STRATEGIES = catalogue("cpu", "0.32.0")
-MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
-MODEL = ModelFacts(
-    parameters=32_000_000,
-    layers=8,
-    hidden=512,
-    intermediate=1536,
-    heads=8,
-    kv_heads=4,
-    head_dim=64,
-    vocab=8192,
-    dtype="float32",
-    weight_bytes_per_param=4,
-    max_model_len=1024,
-    experts=0,
-    random_weights=True,
-)
 
 workloads = st.lists(
     st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 50)),
