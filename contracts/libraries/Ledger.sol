@@ -63,9 +63,52 @@ library Ledger {
 
     /// @notice What giving a lease back costs: the share of its time used up, 5 % at least, for a claim to
     /// sit on is not free.
+    /// @dev `bond` has 80 bits, the times 32 and 24; `leaseSecs` is not zero.
     function releaseBurn(uint256 bond, uint256 heldSecs, uint256 leaseSecs) internal pure returns (uint256) {
-        uint256 floor = bond * RELEASE_FLOOR_PERCENT / 100;
-        uint256 used = bond * heldSecs / leaseSecs;
-        return used > floor ? used : floor;
+        unchecked {
+            uint256 floor = bond * RELEASE_FLOOR_PERCENT / 100;
+            uint256 used = bond * heldSecs / leaseSecs;
+            return used > floor ? used : floor;
+        }
+    }
+
+    /// @notice `total` in equal parts, and what does not divide.
+    /// @dev `parts` is at least 1.
+    function share(uint64 total, uint256 parts) internal pure returns (uint96 each, uint96 rest) {
+        unchecked {
+            // forge-lint: disable-start(unsafe-typecast)
+            each = uint96(total / parts);
+            rest = uint96(total - each * parts);
+            // forge-lint: disable-end(unsafe-typecast)
+        }
+    }
+
+    /// @notice Where a bond at fault goes; a challenger never gets more than half, for it may be the
+    /// worker's friend.
+    /// @dev `bond` has 80 bits.
+    function slash(uint256 bond) internal pure returns (uint96 toChallenger, uint96 toArbiter, uint96 burn) {
+        unchecked {
+            // forge-lint: disable-start(unsafe-typecast)
+            toChallenger = uint96(bond / 2);
+            toArbiter = uint96(bond / 4);
+            burn = uint96(bond - toChallenger - toArbiter);
+            // forge-lint: disable-end(unsafe-typecast)
+        }
+    }
+
+    /// @notice Where a lost challenge's bond goes; what does not divide is burned.
+    /// @dev `winners` is at least 1.
+    function loseChallenge(uint64 bond, uint256 winners)
+        internal
+        pure
+        returns (uint96 toEach, uint96 toArbiter, uint96 burn)
+    {
+        unchecked {
+            // forge-lint: disable-start(unsafe-typecast)
+            toEach = uint96(bond / 2 / winners);
+            toArbiter = bond / 4;
+            burn = uint96(bond - toEach * winners - toArbiter);
+            // forge-lint: disable-end(unsafe-typecast)
+        }
     }
 }

@@ -64,9 +64,9 @@ contract ClaimManyTest is MarketTest {
         TaskId id = leased();
         pass(101);
         vm.expectEmit(address(market));
-        emit IInferenceMarket.LeaseLapsed(id, WORKER, uint96(BOND));
-        vm.expectEmit(address(market));
         emit IInferenceMarket.WorkerIndexed(OTHER, 2);
+        vm.expectEmit(address(market));
+        emit IInferenceMarket.LeaseLapsed(id, WORKER, uint96(BOND));
         vm.expectEmit(address(market));
         emit IInferenceMarket.TaskClaimed(id, OTHER, uint32(START + 201));
         vm.assertEq(claim(id, OTHER), 1, "claimed");

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceMarket, Parameters} from "../contracts/interfaces/IInferenceMarket.sol";
 import {MarketTest} from "./utils/MarketTest.sol";
+import {Coin} from "./utils/Tokens.sol";
 import {vm} from "./utils/Vm.sol";
 
 interface IEip712Domain {
@@ -21,6 +22,8 @@ interface IEip712Domain {
 }
 
 contract ConstructorTest is MarketTest {
+    uint32 private constant YEAR = 365 days;
+
     function test_constructor_keepsTheParameters() public view {
         vm.assertEq(
             keccak256(abi.encode(market.parameters())), keccak256(abi.encode(parameters())), "parameters"
@@ -51,23 +54,58 @@ contract ConstructorTest is MarketTest {
 
     function test_constructor_refusesParametersThatMakeNoMarket() public {
         Parameters memory p = parameters();
+        p.window = 0;
+        _refused(p, "window", 0);
+        p.window = YEAR + 1;
+        _refused(p, "window", YEAR + 1);
+        p = parameters();
+        p.answerTime = 0;
+        _refused(p, "answerTime", 0);
+        p.answerTime = YEAR + 1;
+        _refused(p, "answerTime", YEAR + 1);
+        p = parameters();
         p.minLease = 0;
         _refused(p, "minLease", 0);
         p = parameters();
         p.maxLife = 4;
         _refused(p, "maxLife", 4);
+        p.maxLife = YEAR + 1;
+        _refused(p, "maxLife", YEAR + 1);
         p = parameters();
         p.bondUnit = 0;
         _refused(p, "bondUnit", 0);
         p = parameters();
         p.challengeBond = BOND_UNIT - 1;
         _refused(p, "challengeBond", BOND_UNIT - 1);
+        p = parameters();
+        p.arbiter = address(0);
+        _refused(p, "arbiter", 0);
+        p = parameters();
+        p.arbiterTimeout = WINDOW + ANSWER_TIME;
+        _refused(p, "arbiterTimeout", WINDOW + ANSWER_TIME);
+        p.arbiterTimeout = YEAR + 1;
+        _refused(p, "arbiterTimeout", YEAR + 1);
+        p = parameters();
+        p.token = address(new Coin(37));
+        _refused(p, "token", 37);
+    }
+
+    /// @dev An address without code has no decimals to tell.
+    function test_constructor_refusesATokenThatIsNone() public {
+        Parameters memory p = parameters();
+        p.token = STRANGER;
+        (address made,) =
+            create(bytes.concat(vm.getCode("InferenceMarket.sol:InferenceMarket"), abi.encode(p)));
+        vm.assertEq(made, address(0), "made");
     }
 
     function test_constructor_takesTheLimits() public {
         Parameters memory p = parameters();
         (p.minLease, p.maxLife, p.challengeBond) = (1, 1, p.bondUnit);
-        vm.assertEq(deploy(p).parameters().maxLife, 1, "made");
+        p.arbiterTimeout = WINDOW + ANSWER_TIME + 1;
+        vm.assertEq(deploy(p).parameters().maxLife, 1, "the shortest");
+        (p.maxLife, p.arbiterTimeout, p.window, p.answerTime) = (YEAR, YEAR, YEAR / 2, YEAR / 2 - 1);
+        vm.assertEq(deploy(p).parameters().maxLife, YEAR, "the longest");
     }
 
     function test_size_leavesRoomUnderTheLimit() public view {
@@ -75,25 +113,10 @@ contract ConstructorTest is MarketTest {
     }
 
     function _refused(Parameters memory p, string memory name, uint256 value) private {
-        try this.deployed(p) {
-            vm.assertTrue(false, "made a market");
-        } catch (bytes memory refusal) {
-            bytes memory expected =
-                abi.encodeWithSelector(IInferenceMarket.BadParameter.selector, name, value);
-            vm.assertEq(keccak256(refusal), keccak256(expected), name);
-        }
-    }
-
-    function deployed(Parameters memory p) external returns (IInferenceMarket) {
         bytes memory code = bytes.concat(vm.getCode("InferenceMarket.sol:InferenceMarket"), abi.encode(p));
-        address made;
-        assembly ("memory-safe") {
-            made := create(0, add(code, 0x20), mload(code))
-            if iszero(made) {
-                returndatacopy(0, 0, returndatasize())
-                revert(0, returndatasize())
-            }
-        }
-        return IInferenceMarket(made);
+        (address made, bytes memory answer) = create(code);
+        vm.assertEq(made, address(0), name);
+        bytes memory expected = abi.encodeWithSelector(IInferenceMarket.BadParameter.selector, name, value);
+        vm.assertEq(keccak256(answer), keccak256(expected), name);
     }
 }

@@ -75,14 +75,17 @@ contract LibrariesTest {
         vm.assertEq(leased.worker(), worker, "worker");
         vm.assertEq(leased.until(), until, "until");
         _sameTerms(leased, request, time);
-        vm.assertEq(TaskWord.unwrap(leased.reopen()), TaskWord.unwrap(word), "as before the lease");
+        TaskWord reopened = leased.reopen(until);
+        vm.assertEq(
+            TaskWord.unwrap(reopened), TaskWord.unwrap(word) | uint256(until) << 48, "as before the lease"
+        );
 
         TaskWord posted = leased.post(windowEnd, tokens);
         vm.assertEq(uint256(posted.state()), uint256(State.Posted), "state");
         vm.assertEq(posted.worker(), worker, "worker");
         vm.assertEq(posted.until(), windowEnd, "until");
         vm.assertEq(posted.outputTokens(), tokens, "outputTokens");
-        _sameTerms(posted, request, time);
+        _sameTerms(posted, request, 0); // no demand is open
 
         TaskWord ended = posted.end(State.Settled);
         vm.assertEq(uint256(ended.state()), uint256(State.Settled), "state");

@@ -19,6 +19,7 @@ contract SubmitTest is MarketTest {
         Task memory wanted = Task({
             state: State.Open,
             replicas: 1,
+            seats: 0,
             worker: address(0),
             until: 0,
             deadline: request.deadline,
@@ -26,6 +27,7 @@ contract SubmitTest is MarketTest {
             bondUnits: request.bondUnits,
             flatPercent: request.flatPercent,
             pricedAt: uint32(START),
+            openDemands: 0,
             maxOutputTokens: request.maxOutputTokens,
             outputTokens: 0,
             requester: REQUESTER,
@@ -72,13 +74,20 @@ contract SubmitTest is MarketTest {
         );
     }
 
-    function test_submit_anythingButOneReplicaIsRefusedForNow() public {
+    function test_submit_replicasAreOneThreeFiveOrSeven() public {
         Request memory request = someRequest();
+        request.equivalence = keccak256("class");
         for (uint256 replicas = 0; replicas < 256; ++replicas) {
-            if (replicas == 1) continue;
             request.replicas = uint8(replicas);
-            _refused(request, abi.encodeWithSelector(IInferenceMarket.ReplicasNotYet.selector, replicas));
+            if (replicas % 2 == 1 && replicas <= 7) submit(request);
+            else _refused(request, abi.encodeWithSelector(IInferenceMarket.BadReplicas.selector, replicas));
         }
+    }
+
+    function test_submit_replicasNeedAClass() public {
+        Request memory request = someRequest();
+        request.replicas = 3;
+        _refused(request, abi.encodeWithSelector(IInferenceMarket.NoEquivalence.selector, 3));
     }
 
     function test_submit_ofNoOutputTokenIsRefused() public {
@@ -176,6 +185,10 @@ contract SubmitTest is MarketTest {
         request.deadline = uint32(START + bound(until, request.leaseSecs, 1 days));
         if (request.maxOutputTokens == 0) request.maxOutputTokens = 1;
         if (request.bondUnits == 0) request.bondUnits = 1;
+        vm.expectEmit(address(market));
+        emit IInferenceMarket.TaskSubmitted(
+            market.hashRequest(request), REQUESTER, request.modelId, request, uint32(START)
+        );
         TaskId id = submit(request);
 
         Task memory task = market.taskOf(id);

@@ -25,6 +25,28 @@ contract SubmitManyTest is MarketTest {
         assertAccount(REQUESTER, FUNDS - 3 * (1_000_000 + 30_000), 0);
     }
 
+    /// @dev The event is written by hand: after a long URI a short one must not show what the long one left.
+    function test_submitMany_saysEachRequestAsItIs() public {
+        uint8[7] memory lengths = [70, 0, 1, 31, 32, 33, 64];
+        Request[] memory requests = new Request[](lengths.length);
+        for (uint256 i = 0; i < lengths.length; ++i) {
+            requests[i] = someRequest();
+            bytes memory uri = new bytes(lengths[i]);
+            for (uint256 j = 0; j < uri.length; ++j) {
+                uri[j] = "u";
+            }
+            requests[i].inputURI = string(uri);
+        }
+        for (uint256 i = 0; i < lengths.length; ++i) {
+            vm.expectEmit(address(market));
+            emit IInferenceMarket.TaskSubmitted(
+                market.hashRequest(requests[i]), REQUESTER, requests[i].modelId, requests[i], uint32(START)
+            );
+        }
+        vm.prank(REQUESTER);
+        market.submitMany(requests);
+    }
+
     function test_submitMany_canPayAndAskAtOnce() public {
         Request memory request = someRequest();
         request.requester = STRANGER;
@@ -78,9 +100,9 @@ contract SubmitManyTest is MarketTest {
         _skipped(request, SkipReason.NotRequester);
         request = someRequest();
         request.replicas = 3;
-        _skipped(request, SkipReason.ReplicasNotYet);
+        _skipped(request, SkipReason.NoEquivalence);
         request.replicas = 255;
-        _skipped(request, SkipReason.ReplicasNotYet);
+        _skipped(request, SkipReason.BadReplicas);
         request = someRequest();
         request.maxOutputTokens = 0;
         _skipped(request, SkipReason.NoOutputTokens);

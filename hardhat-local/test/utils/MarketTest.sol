@@ -24,6 +24,18 @@ abstract contract MarketTest {
     uint64 internal constant BOND_UNIT = 1_000_000;
     uint96 internal constant FUNDS = 1_000_000_000; // UNITs: one ether
 
+    uint64 internal constant CHALLENGE_BOND = 2 * BOND_UNIT;
+    uint64 internal constant DEMAND_FEE = 200_000;
+    uint32 internal constant ANSWER_TIME = 20;
+    uint32 internal constant ARBITER_TIMEOUT = 120;
+
+    /// @dev Of `someRequest`.
+    uint256 internal constant PRICE = 1_030_000;
+    uint256 internal constant LEASE_BOND = 2 * BOND_UNIT;
+
+    uint256 internal constant SIGNER_KEY = 0x51647e4;
+
+    address internal constant ARBITER = address(0xA4B1);
     address internal constant REQUESTER = address(0xA11CE);
     address internal constant WORKER = address(0xB0B);
     address internal constant OTHER = address(0xCAFE);
@@ -42,19 +54,20 @@ abstract contract MarketTest {
 
     // --------------------------------------------------------------------------------------------- the world
 
-    function parameters() internal pure returns (Parameters memory) {
+    function parameters() internal view virtual returns (Parameters memory) {
         return Parameters({
             window: WINDOW,
-            answerTime: 20,
-            arbiterTimeout: 120,
+            answerTime: ANSWER_TIME,
+            arbiterTimeout: ARBITER_TIMEOUT,
             minLease: 5,
             maxLife: 1 days,
             inversionGrace: 5,
             bondUnit: BOND_UNIT,
-            challengeBond: 2 * BOND_UNIT,
-            demandFee: 200_000,
+            challengeBond: CHALLENGE_BOND,
+            demandFee: DEMAND_FEE,
             ageRate: 1 gwei,
-            arbiter: address(0xA4B1)
+            arbiter: ARBITER,
+            token: address(0)
         });
     }
 
@@ -66,6 +79,21 @@ abstract contract MarketTest {
         vm.deal(who, FUNDS * UNIT);
         vm.prank(who);
         market.deposit{value: FUNDS * UNIT}(who);
+    }
+
+    /// @notice Makes a contract or says why not: zero, and what its constructor reverted with.
+    function create(bytes memory code) internal returns (address made, bytes memory answer) {
+        assembly ("memory-safe") {
+            made := create(0, add(code, 0x20), mload(code))
+        }
+        if (made != address(0)) return (made, "");
+        assembly ("memory-safe") {
+            let size := returndatasize()
+            answer := mload(0x40)
+            mstore(answer, size)
+            returndatacopy(add(answer, 0x20), 0, size)
+            mstore(0x40, add(answer, and(add(size, 0x3f), not(0x1f))))
+        }
     }
 
     function bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {
@@ -129,6 +157,22 @@ abstract contract MarketTest {
         post(id, WORKER, outputTokens);
     }
 
+    /// @notice A request of somebody who has money in the market and a key.
+    function signerRequest() internal returns (Request memory request) {
+        request = someRequest();
+        request.requester = vm.addr(SIGNER_KEY);
+        if (freeOf(request.requester) == 0) fund(request.requester);
+    }
+
+    function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function signed(Request memory request) internal view returns (bytes memory) {
+        return sign(SIGNER_KEY, TaskId.unwrap(market.hashRequest(request)));
+    }
+
     function pass(uint256 secs) internal {
         vm.warp(block.timestamp + secs);
     }
@@ -146,6 +190,11 @@ abstract contract MarketTest {
     function one(Request memory request) internal pure returns (Request[] memory requests) {
         requests = new Request[](1);
         requests[0] = request;
+    }
+
+    function one(bytes memory signature) internal pure returns (bytes[] memory signatures) {
+        signatures = new bytes[](1);
+        signatures[0] = signature;
     }
 
     function two(TaskId first, TaskId second) internal pure returns (TaskId[] memory ids) {
@@ -180,6 +229,22 @@ abstract contract MarketTest {
     function expectSkip(TaskId id, State state, SkipReason reason) internal {
         vm.expectEmit(address(market));
         emit IInferenceMarket.TaskSkipped(id, state, reason);
+    }
+
+    function refusal(bytes4 selector, TaskId id) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(selector, id);
+    }
+
+    function refusal(bytes4 selector, TaskId id, uint256 value) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(selector, id, value);
+    }
+
+    function refusal(bytes4 selector, TaskId id, uint256 value, uint256 other)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(selector, id, value, other);
     }
 
     function wrongState(TaskId id, State state) internal pure returns (bytes memory) {

@@ -14,6 +14,8 @@ interface Vm {
     function deal(address who, uint256 balance) external;
     function etch(address where, bytes calldata code) external;
     function chainId(uint256 id) external;
+    function addr(uint256 key) external pure returns (address);
+    function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function prank(address sender) external;
     function startPrank(address sender) external;
     function stopPrank() external;
