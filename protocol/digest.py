@@ -4,13 +4,19 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import rfc8785
-from eth_hash.auto import keccak as _keccak
 
 from protocol.errors import BadInput
+
+try:
+    # Six times as fast as what the Ethereum libraries choose by themselves where both are installed.
+    from eth_hash.backends.pysha3 import keccak256 as _keccak
+except ImportError:
+    from eth_hash.backends.pycryptodome import keccak256 as _keccak
 
 JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 _Encodable: TypeAlias = "bool | int | float | str | list[_Encodable] | dict[str, _Encodable] | None"
@@ -55,6 +61,9 @@ def sha256_hex(data: bytes) -> str:
 
 def canonical_json(value: JsonValue) -> bytes:
     """RFC 8785 (JCS): keys sorted by UTF-16 units, ECMAScript numbers, UTF-8. Raises NotCanonical."""
+    # The interpreter's own encoder is many times faster, and writes the same for nearly everything.
+    with suppress(_Unusual, ValueError, RecursionError):
+        return _ENCODER.encode(_usual(value)).encode()
     try:
         return rfc8785.dumps(_plain(value))
     except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
@@ -86,6 +95,60 @@ def _plain(value: JsonValue) -> "_Encodable":
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     raise NotCanonical(f"a {type(value).__name__}")
+
+
+class _Unusual(Exception):
+    """A value that `json` would write in another form than RFC 8785 does, or that has no form."""
+
+
+def _usual(value: JsonValue) -> "_Encodable":
+    """`_plain` of what `json` writes canonically; what is so already is not copied. Raises _Unusual."""
+    kind = type(value)
+    if kind in _PLAIN_KINDS:
+        return cast("_Encodable", value)
+    if kind is dict:
+        return _usual_members(cast("dict[str, JsonValue]", value))
+    if kind is int and -MAX_JSON_INT <= cast("int", value) <= MAX_JSON_INT:
+        return cast("int", value)
+    if kind is float:
+        return _usual_float(cast("float", value))
+    if isinstance(value, list | tuple):
+        kinds = set(map(type, value))
+        # Token ids are long lists of integers.
+        if kinds == {int} and min(value) >= -MAX_JSON_INT and max(value) <= MAX_JSON_INT:
+            return cast("list[_Encodable]", value)
+        return [_usual(item) for item in value]
+    if isinstance(value, Mapping):
+        return _usual_members(dict(value))
+    raise _Unusual
+
+
+def _usual_members(members: dict[str, JsonValue]) -> "dict[str, _Encodable]":
+    changed: dict[str, _Encodable] = {}
+    for key, item in members.items():
+        # By UTF-16 units some other keys come in another order than by code points.
+        if type(key) is not str or not key.isascii():
+            raise _Unusual
+        if type(item) not in _PLAIN_KINDS:
+            usual = _usual(item)
+            if usual is not item:
+                changed[key] = usual
+    same = cast("dict[str, _Encodable]", members)
+    return {**same, **changed} if changed else same
+
+
+def _usual_float(value: float) -> int | float:
+    """ECMAScript leaves out ".0", and has other limits for when an exponent is written."""
+    if value.is_integer() and abs(value) <= MAX_JSON_INT:
+        return int(value)
+    if _LEAST_DECIMAL <= abs(value) < MAX_JSON_INT:
+        return value
+    raise _Unusual
+
+
+_PLAIN_KINDS = frozenset({str, bool, type(None)})
+_LEAST_DECIMAL = 1e-4
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class MalformedJson(BadInput):

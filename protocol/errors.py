@@ -4,7 +4,7 @@ _SHOWN_CHARS = 120
 
 
 class QuernError(Exception):
-    """Base of all. `str()` is one line; `exit_status` is what the command line leaves with."""
+    """Base of all. `str()` is one line, without a value where that is None; `exit_status` is the command line's."""
 
     exit_status: int = 2
 
@@ -13,11 +13,12 @@ class QuernError(Exception):
         self.field = field
         self.value = value
         self.fix = fix
-        super().__init__(f"{code} {field} {shown(value)}: {fix}")
+        super().__init__(str(self))
 
     def __str__(self) -> str:
         # An OSError ancestor would print its own idea of the arguments.
-        return f"{self.code} {self.field} {shown(self.value)}: {self.fix}"
+        what = self.field if self.value is None else f"{self.field} {shown(self.value)}"
+        return f"{self.code} {what}: {self.fix}"
 
 
 class BadInput(QuernError, ValueError):

@@ -1,192 +1,89 @@
-"""The life of tasks and money, derived from the market's events alone."""
+"""A task as the market's events tell it, and what time has done to it since. States and events are named here too."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
+from protocol.events import (
+    BatchPosted,
+    BondSlashed,
+    ChallengeLost,
+    ChallengeReturned,
+    CommitmentBurned,
+    DemandClosed,
+    DemandLapsed,
+    Deposited,
+    Event,
+    HearingOpened,
+    HearingRuled,
+    InversionRecorded,
+    LeafAnswered,
+    LeafDemanded,
+    LeaseLapsed,
+    LeaseReleased,
+    ModelAnnounced,
+    Place,
+    PriorityRaised,
+    RequestRevoked,
+    ResultCommitted,
+    ResultPosted,
+    ResultRevealed,
+    RevealOpened,
+    RoundWon,
+    SeatPaid,
+    ShareCollected,
+    StoreAnnounced,
+    TaskChallenged,
+    TaskClaimed,
+    TaskRefunded,
+    TaskRuled,
+    TaskSettled,
+    TaskSkipped,
+    TaskSubmitted,
+    VoteCommitted,
+    VoteRevealed,
+    Withdrawn,
+    WorkerIndexed,
+)
+from protocol.money import quorum
 from protocol.request import Request
+from protocol.states import DemandState, RefundReason, SeatState, SkipReason, Standing, TaskState, Vote
 
-
-class TaskState(IntEnum):
-    """As stored by the market; the numbers are the contract's."""
-
-    NONE = 0
-    OPEN = 1
-    LEASED = 2
-    POSTED = 3
-    DISPUTED = 4
-    SETTLED = 5
-    REFUNDED = 6
-
-
-class Standing(IntEnum):
-    """A state with what time has done to it since it was written, as `MarketLens.standingOf` has it."""
-
-    NONE = 0
-    OPEN = 1
-    LEASED = 2
-    LAPSED = 3
-    EXPIRED = 4
-    POSTED = 5
-    SETTLEABLE = 6
-    DISPUTED = 7
-    SETTLED = 8
-    REFUNDED = 9
-
-
-class RefundReason(IntEnum):
-    CANCELLED = 1
-    EXPIRED = 2
-
-
-class SkipReason(IntEnum):
-    """Why a `...Many` call or `postBatch` left an item out."""
-
-    WRONG_STATE = 1
-    NOT_REQUESTER = 2
-    REPLICAS_NOT_YET = 3
-    NO_OUTPUT_TOKENS = 4
-    FLAT_PERCENT_TOO_HIGH = 5
-    NO_BOND = 6
-    LEASE_TOO_SHORT = 7
-    DEADLINE_TOO_SOON = 8
-    DEADLINE_TOO_FAR = 9
-    INSUFFICIENT_FREE = 10
-    LEASE_RUNNING = 11
-    NOT_WORKER = 12
-    DEADLINE_PASSED = 13
-    TOO_MANY_TOKENS = 14
-    WINDOW_OPEN = 15
+_LIVE = (TaskState.OPEN, TaskState.LEASED, TaskState.POSTED, TaskState.DISPUTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an event stands on the chain; `timestamp` is its block's, unix seconds."""
+class SeatView:
+    """One worker's part in a task. `body`, `verdict` and `output_tokens` are known once posted or revealed.
 
-    block_number: int
-    block_hash: bytes
-    tx_hash: bytes
-    log_index: int
-    timestamp: int
+    `bonded`: the bond is still locked. `until` ends the lease.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Any event of the market. Amounts are UNITs, digests 32 bytes, addresses EIP-55, times unix seconds."""
-
-    at: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Deposited(Event):
-    account: str
-    amount_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn(Event):
-    account: str
-    to: str
-    amount_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSubmitted(Event):
-    task_id: bytes
-    request: Request
-    priced_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class PriorityRaised(Event):
-    task_id: bytes
-    tip_units: int
-    max_output_tokens: int
-    priced_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerIndexed(Event):
     worker: str
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class TaskClaimed(Event):
-    task_id: bytes
-    worker: str
+    state: SeatState
     until: int
+    claimed_at: int
+    bonded: bool = True
+    commitment: bytes = b""
+    body: bytes = b""
+    verdict: bytes = b""
+    output_tokens: int = 0
+    paid_units: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class LeaseLapsed(Event):
-    task_id: bytes
-    worker: str
-    burned_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseReleased(Event):
-    task_id: bytes
-    worker: str
-    burned_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPosted(Event):
-    root: bytes
-    worker: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultPosted(Event):
-    task_id: bytes
-    root: bytes
-    body: bytes
-    output_tokens: int
-    window_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSettled(Event):
-    task_id: bytes
-    worker: str
-    paid_units: int
-    refunded_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRefunded(Event):
-    task_id: bytes
-    reason: int
-    refunded_units: int
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSkipped(Event):
-    task_id: bytes
-    state: TaskState
-    reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelAnnounced(Event):
-    model_id: bytes
-    announcer: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreAnnounced(Event):
-    worker: str
-    uri: str
+    def lapsed(self, now: int) -> bool:
+        """Whether a claim may take the seat: nothing was committed, and the lease is over."""
+        return self.state is SeatState.LEASED and now > self.until
 
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
     """A task after its latest event. Unset until known: `worker` and `body` are empty, numbers are 0.
 
-    `until` is the lease's end while Leased and the challenge window's end once Posted.
+    `until` as the market stores it: after a release since when the task is open again; Leased the end of the lease,
+    or with several replicas of the reveal, 0 before it is open; Posted the end of the challenge window; Disputed the
+    last second of a ruling. `window_end` is the window's in both.
+
+    `seats` has one entry for each worker that is or was part of the present round. With several replicas `worker`
+    and `body` stay empty, and `claimed_at` is that of the latest claim. `challenge_bond_units` is 0 once it was
+    returned or lost; `faulty` is None without a ruling.
     """
 
     task_id: bytes
@@ -206,21 +103,157 @@ class TaskView:
     paid_units: int = 0
     refunded_units: int = 0
     refund_reason: int = 0
+    seats: tuple[SeatView, ...] = ()
+    verdict: bytes = b""
+    window_end: int = 0
+    open_demands: int = 0
+    challenger: str = ""
+    challenge_bond_units: int = 0
+    faulty: bool | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the escrow is still held."""
+        return self.state in _LIVE
+
+    @property
+    def replicated(self) -> bool:
+        return self.request.replicas > 1
+
+    @property
+    def winners(self) -> tuple[str, ...]:
+        """Whose result counts: the worker that posted, or the seats of the verdict that had the quorum."""
+        return tuple(seat.worker for seat in self.seats if seat.state is SeatState.WON)
+
+    @property
+    def committed(self) -> int:
+        """Seats that have committed, revealed or not."""
+        return sum(seat.commitment != b"" for seat in self.seats)
+
+    @property
+    def revealed(self) -> int:
+        return sum(seat.commitment != b"" and seat.verdict != b"" for seat in self.seats)
+
+    def seat_of(self, worker: str) -> SeatView | None:
+        """The worker's seat whose bond is locked, or else the last one it had in this round."""
+        own = [seat for seat in self.seats if seat.worker == worker]
+        return next((seat for seat in own if seat.bonded), own[-1] if own else None)
 
 
-def standing(state: TaskState, until: int, deadline: int, now: int) -> Standing:
-    """What a stranger's call would find at second `now`; every limit is inclusive."""
-    if state in (TaskState.OPEN, TaskState.LEASED):
-        if now > deadline:
-            return Standing.EXPIRED
-        if state is TaskState.OPEN:
-            return Standing.OPEN
-        return Standing.LAPSED if now > until else Standing.LEASED
-    if state is TaskState.POSTED:
-        return Standing.SETTLEABLE if now > until else Standing.POSTED
-    return Standing[state.name]
+@dataclass(frozen=True, slots=True)
+class DemandView:
+    """A call for one leaf; `tokens` are the answer's."""
+
+    demander: str
+    until: int
+    fee_units: int
+    state: DemandState = DemandState.OPEN
+    tokens: tuple[int, ...] = ()
 
 
 def derived_state(task: TaskView, now: int) -> Standing:
-    """`standing` of a task derived from events."""
-    return standing(task.state, task.until, task.request.deadline, now)
+    """What a stranger's call would find at second `now`; every limit is inclusive."""
+    match task.state:
+        case TaskState.OPEN:
+            return Standing.EXPIRED if now > task.request.deadline else Standing.OPEN
+        case TaskState.LEASED:
+            return _round_standing(task, now) if task.replicated else _lease_standing(task, now)
+        case TaskState.POSTED:
+            over = now > task.until and not task.open_demands
+            return Standing.SETTLEABLE if over else Standing.POSTED
+        case TaskState.DISPUTED:
+            over = now > task.until and not task.open_demands
+            return Standing.TIMED_OUT if over else Standing.DISPUTED
+        case _:
+            return Standing[task.state.name]
+
+
+def claimable(task: TaskView, now: int, worker: str = "") -> bool:
+    """Whether a claim by `worker` would find a seat at second `now`, its balance apart."""
+    request = task.request
+    if now + request.lease_secs > request.deadline:
+        return False
+    if task.state is TaskState.OPEN:
+        return True
+    if task.state is not TaskState.LEASED:
+        return False
+    if not task.replicated:
+        return now > task.until
+    if task.until:
+        return False  # the reveal is open
+    if any(seat.worker == worker and seat.bonded and not seat.lapsed(now) for seat in task.seats):
+        return False
+    taken = [seat for seat in task.seats if seat.bonded]
+    return len(taken) < request.replicas or any(seat.lapsed(now) for seat in taken)
+
+
+def _lease_standing(task: TaskView, now: int) -> Standing:
+    if now > task.request.deadline:
+        return Standing.EXPIRED
+    return Standing.LAPSED if now > task.until else Standing.LEASED
+
+
+def _round_standing(task: TaskView, now: int) -> Standing:
+    committed = task.committed
+    if task.until:
+        over = now > task.until or task.revealed == committed
+        return Standing.CLOSABLE if over else Standing.REVEALING
+    if now > task.request.deadline:
+        return Standing.REVEALABLE if committed >= quorum(task.request.replicas) else Standing.EXPIRED
+    lapsed = all(seat.lapsed(now) for seat in task.seats if seat.bonded)
+    return Standing.LAPSED if lapsed and not committed else Standing.LEASED
+
+
+__all__ = [
+    "BatchPosted",
+    "BondSlashed",
+    "ChallengeLost",
+    "ChallengeReturned",
+    "CommitmentBurned",
+    "DemandClosed",
+    "DemandLapsed",
+    "DemandState",
+    "DemandView",
+    "Deposited",
+    "Event",
+    "HearingOpened",
+    "HearingRuled",
+    "InversionRecorded",
+    "LeafAnswered",
+    "LeafDemanded",
+    "LeaseLapsed",
+    "LeaseReleased",
+    "ModelAnnounced",
+    "Place",
+    "PriorityRaised",
+    "RefundReason",
+    "RequestRevoked",
+    "ResultCommitted",
+    "ResultPosted",
+    "ResultRevealed",
+    "RevealOpened",
+    "RoundWon",
+    "SeatPaid",
+    "SeatState",
+    "SeatView",
+    "ShareCollected",
+    "SkipReason",
+    "Standing",
+    "StoreAnnounced",
+    "TaskChallenged",
+    "TaskClaimed",
+    "TaskRefunded",
+    "TaskRuled",
+    "TaskSettled",
+    "TaskSkipped",
+    "TaskState",
+    "TaskSubmitted",
+    "TaskView",
+    "Vote",
+    "VoteCommitted",
+    "VoteRevealed",
+    "Withdrawn",
+    "WorkerIndexed",
+    "claimable",
+    "derived_state",
+]

@@ -1,6 +1,7 @@
 """Merkle trees with sorted pairs; an odd node is carried up unhashed (the market builds the same)."""
 
 from collections.abc import Sequence
+from struct import pack
 
 from protocol.abi import WORD_BYTES, uint_word
 from protocol.digest import ZERO_DIGEST, keccak
@@ -8,6 +9,7 @@ from protocol.errors import BadInput
 
 LEAF_TOKENS = 32
 _TOKEN_LIMIT = 1 << 32
+_TOKEN_WORD = f"{WORD_BYTES - 4}xI"
 
 
 class NoLeaves(BadInput):
@@ -64,13 +66,17 @@ def output_leaves(token_ids: Sequence[int]) -> list[bytes]:
     leaves = []
     for index, start in enumerate(range(0, len(token_ids), LEAF_TOKENS)):
         tokens = token_ids[start : start + LEAF_TOKENS]
-        for position, token in enumerate(tokens, start):
-            if not 0 <= token < _TOKEN_LIMIT:
-                raise BadTokenId(position, token)
         # abi.encode(uint256 i, uint32[] tokens): the index, the array's offset, its length, its items.
         head = uint_word(index) + uint_word(2 * WORD_BYTES) + uint_word(len(tokens))
-        leaves.append(keccak(keccak(head + b"".join([uint_word(token) for token in tokens]))))
+        leaves.append(keccak(keccak(head + _token_words(tokens, start))))
     return leaves
+
+
+def _token_words(tokens: Sequence[int], start: int) -> bytes:
+    if not (min(tokens) >= 0 and max(tokens) < _TOKEN_LIMIT):
+        position = next(place for place, token in enumerate(tokens) if not 0 <= token < _TOKEN_LIMIT)
+        raise BadTokenId(start + position, tokens[position])
+    return pack(f">{_TOKEN_WORD * len(tokens)}", *tokens)
 
 
 def output_root(token_ids: Sequence[int]) -> bytes:

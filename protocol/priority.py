@@ -14,11 +14,11 @@ def priority(
     return price + age_rate_wei * max(0, now - priced_at)
 
 
-def task_priority(task: TaskView, now: int, age_rate_wei: int) -> int:
-    """`priority` of a task derived from events, at second `now`."""
+def task_priority(task: TaskView, now: int, age_rate_wei: int, unit_wei: int = UNIT_WEI) -> int:
+    """`priority` of a task derived from events, at second `now`; `unit_wei` is the market's UNIT."""
     request = task.request
     return priority(
-        task.tip_units * UNIT_WEI,
+        task.tip_units * unit_wei,
         request.replicas,
         request.max_output_tokens,
         task.priced_at,

@@ -1,5 +1,6 @@
 """What a worker vouches for: the body it commits to, the item it posts, the document it stores."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -82,9 +83,41 @@ def body_digest(domain: Domain, body: Body) -> bytes:
     )
 
 
+def body_tuple(body: Body) -> tuple[str | bytes | int, ...]:
+    """Members in the order of the ABI."""
+    return (
+        body.task_id,
+        body.worker,
+        body.output_root,
+        body.table_digest,
+        body.engine_digest,
+        body.strategy_digest,
+        body.prompt_tokens,
+        body.started_at_ms,
+        body.finished_at_ms,
+    )
+
+
 def leaf(receipt: Receipt) -> bytes:
     """The receipt's leaf in its batch; hashed twice, so that no inner node can pose as a leaf."""
     return keccak(keccak(receipt.task_id + uint_word(receipt.output_tokens) + receipt.body))
+
+
+def verdict(body: Body, output_tokens: int) -> bytes:
+    """What honest replicas agree on: no engine, no worker, no strategy, no time."""
+    return keccak(
+        body.output_root + body.table_digest + uint_word(body.prompt_tokens) + uint_word(output_tokens)
+    )
+
+
+def commitment(body: bytes, output_tokens: int, salt: bytes) -> bytes:
+    """What a replica commits to before anybody reveals; `body` is the Body's digest, which binds task and worker."""
+    return keccak(body + uint_word(output_tokens) + salt)
+
+
+def replica_salt(private_key: bytes, task_id: bytes) -> bytes:
+    """HMAC-SHA256 of the task's id under the worker's key: nobody guesses it, and a lost disk does not lose it."""
+    return hmac.digest(private_key, task_id, "sha256")
 
 
 def table_digest(table: tuple[TableRow, ...]) -> bytes:

@@ -6,6 +6,8 @@ from protocol.abi import address_word, parse_address, uint_word
 from protocol.digest import DIGEST_BYTES, ZERO_DIGEST, JsonValue, keccak, to_hex
 from protocol.domain import NAME, VERSION, Domain, typed_digest
 from protocol.errors import BadInput
+from protocol.parameters import Parameters
+from protocol.states import SkipReason
 
 # (Solidity type, Solidity name, Python field), in the order of the EIP-712 type.
 MEMBERS = (
@@ -27,6 +29,9 @@ MEMBERS = (
 )
 REQUEST_TYPE = f"Request({','.join(f'{kind} {name}' for kind, name, _ in MEMBERS)})"
 REQUEST_TYPEHASH = keccak(REQUEST_TYPE.encode())
+CANCEL_TYPEHASH = keccak(b"Cancel(bytes32 taskId)")
+REPLICAS = (1, 3, 5, 7)
+MAX_FLAT_PERCENT = 100
 _UINTS = tuple((field, 1 << int(kind[4:])) for kind, _, field in MEMBERS if kind.startswith("uint"))
 _DIGESTS = tuple(field for kind, _, field in MEMBERS if kind == "bytes32")
 
@@ -106,6 +111,35 @@ def task_id(domain: Domain, request: Request) -> bytes:
     return typed_digest(domain, struct_hash(request))
 
 
+def cancel_digest(domain: Domain, task_id: bytes) -> bytes:
+    """What a requester signs for `cancelBySig`."""
+    return typed_digest(domain, keccak(CANCEL_TYPEHASH + task_id))
+
+
+def submit_refusal(request: Request, parameters: Parameters, now: int) -> SkipReason | None:
+    """Why a market of these parameters would not take the request at second `now`; None: it would.
+
+    Who sends or signs it, its balance and whether its id was used are the chain's to say.
+    """
+    if request.replicas not in REPLICAS:
+        return SkipReason.BAD_REPLICAS
+    if request.replicas > 1 and request.equivalence == ZERO_DIGEST:
+        return SkipReason.NO_EQUIVALENCE
+    if request.max_output_tokens == 0:
+        return SkipReason.NO_OUTPUT_TOKENS
+    if request.flat_percent > MAX_FLAT_PERCENT:
+        return SkipReason.FLAT_PERCENT_TOO_HIGH
+    if request.bond_units == 0:
+        return SkipReason.NO_BOND
+    if request.lease_secs < parameters.min_lease_secs:
+        return SkipReason.LEASE_TOO_SHORT
+    if request.deadline < now + request.lease_secs:
+        return SkipReason.DEADLINE_TOO_SOON
+    if request.deadline > now + parameters.max_life_secs:
+        return SkipReason.DEADLINE_TOO_FAR
+    return None
+
+
 def as_tuple(request: Request) -> tuple[str | bytes | int, ...]:
     """Members in the order of the ABI."""
     return tuple(getattr(request, field) for _, _, field in MEMBERS)
@@ -113,6 +147,21 @@ def as_tuple(request: Request) -> tuple[str | bytes | int, ...]:
 
 def typed_data(domain: Domain, request: Request) -> dict[str, JsonValue]:
     """What `eth_signTypedData_v4` takes, for wallets that sign elsewhere."""
+    message: dict[str, JsonValue] = {
+        name: to_hex(value) if isinstance(value, bytes) else value
+        for (_, name, _), value in zip(MEMBERS, as_tuple(request), strict=True)
+    }
+    return _typed_data(domain, "Request", [(kind, name) for kind, name, _ in MEMBERS], message)
+
+
+def cancel_typed_data(domain: Domain, task_id: bytes) -> dict[str, JsonValue]:
+    """The same for a cancellation."""
+    return _typed_data(domain, "Cancel", [("bytes32", "taskId")], {"taskId": to_hex(task_id)})
+
+
+def _typed_data(
+    domain: Domain, name: str, members: list[tuple[str, str]], message: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
     return {
         "types": {
             "EIP712Domain": [
@@ -121,17 +170,14 @@ def typed_data(domain: Domain, request: Request) -> dict[str, JsonValue]:
                 {"name": "chainId", "type": "uint256"},
                 {"name": "verifyingContract", "type": "address"},
             ],
-            "Request": [{"name": name, "type": kind} for kind, name, _ in MEMBERS],
+            name: [{"name": member, "type": kind} for kind, member in members],
         },
-        "primaryType": "Request",
+        "primaryType": name,
         "domain": {
             "name": NAME,
             "version": VERSION,
             "chainId": domain.chain_id,
             "verifyingContract": domain.market,
         },
-        "message": {
-            name: to_hex(value) if isinstance(value, bytes) else value
-            for (_, name, _), value in zip(MEMBERS, as_tuple(request), strict=True)
-        },
+        "message": message,
     }
