@@ -12,13 +12,15 @@ from protocol.digest import keccak
 TARGET = Path(__file__).with_name("bindings.py")
 _HEADER = '''"""Calls, returns, errors and events, as chain/bindgen.py reads them from the ABI."""
 
+# ruff: noqa: FBT001, ARG001 - a generated call takes its arguments in the order of the ABI
+
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
 from eth_abi.abi import decode, encode
 
 from chain.revert import ErrorTable
-from chain.words import Struct, address, request_at, text_at, uint
+from chain.words import Struct, address, request_at, text_at, uint, uints_at
 from protocol import lifecycle
 from protocol.lifecycle import Event, Place
 
@@ -116,11 +118,18 @@ def _event_values(inputs: list[Abi]) -> list[str]:
             topic += 1
             if holds_request and topic > 1:
                 continue  # requester and model, which the request itself holds
-            values.append(f"topics[{topic}]" if _kind(member) == "bytes32" else f"address(topics[{topic}])")
+            values.append(_topic_value(member, topic))
         else:
             values.append(_data_value(member, word))
             word += 1
     return values
+
+
+def _topic_value(member: Abi, topic: int) -> str:
+    kind = _kind(member)
+    if kind.startswith("uint"):
+        return f"uint(topics[{topic}], 0)"
+    return {"bytes32": f"topics[{topic}]", "address": f"address(topics[{topic}])"}[kind]
 
 
 def _data_value(member: Abi, word: int) -> str:
@@ -129,11 +138,13 @@ def _data_value(member: Abi, word: int) -> str:
         return f"request_at(data, {word})"
     if str(member["internalType"]) == "enum State":
         return f"lifecycle.TaskState(uint(data, {word}))"
+    if kind.endswith("[]"):
+        return f"uints_at(data, {word})"
     if kind.startswith("uint"):
         return f"uint(data, {word})"
     if kind == "bytes32":
         return f"data[{32 * word} : {32 * word + 32}]"
-    return {"string": f"text_at(data, {word})"}[kind]
+    return {"string": f"text_at(data, {word})", "bool": f"uint(data, {word}) != 0"}[kind]
 
 
 def _members(value: object) -> list[Abi]:

@@ -12,8 +12,8 @@ from chain.files import replace_file
 from chain.node import HARDHAT_DIR, PROJECT_ROOT, node_binary, solc_wrapper
 from protocol.errors import BadInput
 
-CONTRACTS = ("InferenceMarket", "ModelRegistry", "MarketLens")
-INTERFACES = ("IInferenceMarket", "IModelRegistry", "IMarketLens")
+CONTRACTS = ("InferenceMarket", "ModelRegistry", "MarketLens", "PanelArbiter")
+INTERFACES = ("IInferenceMarket", "IModelRegistry", "IMarketLens", "IPanelArbiter")
 # The same as in hardhat-local/hardhat.config.ts and foundry.toml, so that all three make the same bytecode.
 SETTINGS: dict[str, object] = {
     "optimizer": {"enabled": True, "runs": 200},
@@ -104,9 +104,18 @@ def _compile(standard_input: dict[str, object]) -> dict[str, object]:
     try:
         output: dict[str, object] = compile_standard(standard_input, solc_binary=solc_wrapper())
     except SolcError as error:
-        message = re.search(r'"formattedMessage"\s*:\s*"([^"]*)', str(error.stdout_data))
-        raise DoesNotCompile(message.group(1) if message else str(error)) from error
+        raise DoesNotCompile(_first_error(str(error.stdout_data)) or str(error)) from error
     return output
+
+
+def _first_error(output: str) -> str:
+    """Of the compiler's findings, which begin with its warnings; "" where it says nothing."""
+    try:
+        findings = json.loads(output)["errors"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    errors = (finding for finding in findings if finding["severity"] == "error")
+    return str(next(errors, {"formattedMessage": ""})["formattedMessage"])
 
 
 def _contracts(output: dict[str, object]) -> list[dict[str, dict[str, Any]]]:

@@ -1,17 +1,21 @@
 """Which market, on which chain: the file a deployment leaves, and the check that it still holds."""
 
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from chain.files import replace_file
-from chain.rpc import Rpc
+from chain.rpc import Rpc, StaleHead
 from protocol.abi import ZERO_ADDRESS, parse_address
+from protocol.currency import ETHER, Currency
 from protocol.digest import JsonValue, canonical_json, from_hex, keccak, parse_json, to_hex
 from protocol.domain import ETHER_UNITS, UNIT_WEI, Domain
 from protocol.errors import BadInput, NotYet
+from protocol.parameters import Parameters
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 _MAX_FILE_BYTES = 64 * 1024
+_PARAMETER_ADDRESSES = ("arbiter", "token")
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
@@ -48,23 +52,6 @@ class ChainReset(BadInput):
         super().__init__("CHAIN-013", field, value, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The market's constructor arguments. Seconds, UNITs, and wei per million output tokens per second."""
-
-    window_secs: int
-    answer_time_secs: int
-    arbiter_timeout_secs: int
-    min_lease_secs: int
-    max_life_secs: int
-    inversion_grace_secs: int
-    bond_unit_units: int
-    challenge_bond_units: int
-    demand_fee_units: int
-    age_rate_wei: int
-    arbiter: str = ZERO_ADDRESS
-
-
 _DEVNET = Parameters(
     window_secs=5,
     answer_time_secs=20,
@@ -92,6 +79,17 @@ PRESETS = {
 }
 
 
+# How long a panel votes: seconds to commit and to reveal.
+PANEL_SECS = {"devnet": (20, 20), "bench": (20, 20), "public": (_DAY, _DAY // 2)}
+
+
+class ArbiterKind(StrEnum):
+    """What kind of contract rules on disputes."""
+
+    PANEL = "panel"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Addresses in EIP-55 form. `block_number` is the first block worth reading events from."""
@@ -105,6 +103,12 @@ class Deployment:
     market_code_hash: bytes
     block_number: int
     parameters: Parameters
+    arbiter_kind: ArbiterKind = ArbiterKind.PANEL
+    currency: Currency = ETHER
+
+    @property
+    def arbiter(self) -> str:
+        return self.parameters.arbiter
 
     @property
     def domain(self) -> Domain:
@@ -125,6 +129,8 @@ def save(deployment: Deployment, path: Path) -> None:
         "market_code_hash": to_hex(deployment.market_code_hash),
         "block_number": deployment.block_number,
         "parameters": asdict(deployment.parameters),
+        "arbiter_kind": deployment.arbiter_kind.value,
+        "currency": {"symbol": deployment.currency.symbol, "decimals": deployment.currency.decimals},
     }
     replace_file(path, canonical_json(value) + b"\n")
 
@@ -140,7 +146,7 @@ def load(path: Path) -> Deployment:
     try:
         match parse_json("deployment", data, max_bytes=_MAX_FILE_BYTES):
             case {
-                "quern": 1,
+                "quern": 2,
                 "chain_id": int(chain_id),
                 "genesis_hash": genesis_hash,
                 "rpc_url": str(rpc_url),
@@ -150,7 +156,10 @@ def load(path: Path) -> Deployment:
                 "market_code_hash": market_code_hash,
                 "block_number": int(block_number),
                 "parameters": dict(parameters),
+                "arbiter_kind": str(arbiter_kind),
+                "currency": {"symbol": str(symbol), "decimals": int(decimals)},
             }:
+                found = _read_parameters(parameters)
                 return Deployment(
                     chain_id=chain_id,
                     genesis_hash=from_hex("genesis_hash", genesis_hash),
@@ -160,11 +169,13 @@ def load(path: Path) -> Deployment:
                     lens=parse_address("lens", lens),
                     market_code_hash=from_hex("market_code_hash", market_code_hash),
                     block_number=block_number,
-                    parameters=_read_parameters(parameters),
+                    parameters=found,
+                    arbiter_kind=ArbiterKind(arbiter_kind),
+                    currency=Currency(symbol, decimals, is_token=found.token != ZERO_ADDRESS),
                 )
-    except (BadInput, TypeError) as error:
+    except (TypeError, ValueError) as error:
         raise BadDeployment(str(path), str(error)) from error
-    raise BadDeployment(str(path), "fields are missing")
+    raise BadDeployment(str(path), "fields are missing, or it is of another version")
 
 
 def check(deployment: Deployment, rpc: Rpc) -> None:
@@ -178,15 +189,37 @@ def check(deployment: Deployment, rpc: Rpc) -> None:
     genesis = rpc.block(0)
     if genesis is None or genesis.hash != deployment.genesis_hash:
         raise ChainReset("genesis hash", genesis.hash if genesis else None)
-    code_hash = keccak(rpc.code(deployment.market))
-    if code_hash != deployment.market_code_hash:
-        raise ChainReset("market code hash", code_hash)
+    code, head = rpc.code_and_head(deployment.market)
+    if not code and head < deployment.block_number:
+        raise StaleHead(rpc.masked_url, f"its head is block {head}, before the deployment")
+    if keccak(code) != deployment.market_code_hash:
+        raise ChainReset("market code hash", keccak(code))
 
 
 def _read_parameters(value: dict[str, JsonValue]) -> Parameters:
     """Raises TypeError for a field that is missing, unknown or of the wrong type."""
-    arbiter = parse_address("arbiter", value.get("arbiter"))
-    numbers = {name: item for name, item in value.items() if name != "arbiter" and isinstance(item, int)}
-    if len(numbers) != len(value) - 1:
+    arbiter, token = (parse_address(name, value.get(name)) for name in _PARAMETER_ADDRESSES)
+    numbers = {
+        name: item
+        for name, item in value.items()
+        if name not in _PARAMETER_ADDRESSES and isinstance(item, int)
+    }
+    if len(numbers) + len(_PARAMETER_ADDRESSES) != len(value):
         raise TypeError("a parameter is no whole number")
-    return Parameters(**numbers, arbiter=arbiter)
+    return Parameters(**numbers, arbiter=arbiter, token=token)
+
+
+__all__ = [
+    "PANEL_SECS",
+    "PRESETS",
+    "ArbiterKind",
+    "BadDeployment",
+    "ChainReset",
+    "Deployment",
+    "NoDeployment",
+    "Parameters",
+    "WrongChain",
+    "check",
+    "load",
+    "save",
+]

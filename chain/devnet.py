@@ -16,8 +16,8 @@ from eth_account.signers.local import LocalAccount
 
 from chain import deployment as deployments
 from chain import process
-from chain.deployer import deploy
-from chain.deployment import PRESETS, Deployment
+from chain.deployer import PanelTerms, deploy
+from chain.deployment import PANEL_SECS, PRESETS, Deployment
 from chain.node import HARDHAT_DIR, hardhat_cli, node_binary
 from chain.rpc import Rpc, RpcUnavailable
 from protocol.digest import JsonValue, canonical_json, parse_json
@@ -26,6 +26,9 @@ from protocol.errors import BadInput, NotYet, QuernError
 CHAIN_ID = 31_337
 DEFAULT_BLOCK_MILLIS = 250
 DEV_ACCOUNTS = 20
+# Accounts that sit on the devnet's panel of arbiters, the last ones: people and tests begin with the first.
+PANEL_ACCOUNTS = (17, 18, 19)
+PANEL_THRESHOLD = 2
 _MNEMONIC = "test test test test test test test test test test test junk"
 _START_SECS = 60.0
 _STOP_SECS = 5.0
@@ -215,7 +218,13 @@ def _deploy(rpc: Rpc, preset: str, block_millis: int | None) -> Deployment:
     rpc.call("hardhat_setLoggingEnabled", False)
     rpc.call("evm_setIntervalMining", 0)
     rpc.call("evm_setAutomine", True)
-    deployment = deploy(rpc, dev_account(0), PRESETS[preset])
+    members = tuple(dev_account(index).address for index in PANEL_ACCOUNTS)
+    panel = PanelTerms(members, PANEL_THRESHOLD, *PANEL_SECS[preset])
+    deployment = deploy(rpc, dev_account(0), PRESETS[preset], panel)
+    # The node takes its clock before it is ready, which on a busy machine is seconds later.
+    behind_secs = int(time.time()) - rpc.latest().timestamp
+    if behind_secs > 1:
+        rpc.call("evm_increaseTime", behind_secs - 1)
     if block_millis is not None:
         rpc.call("evm_setAutomine", False)
         rpc.call("evm_setIntervalMining", block_millis)

@@ -1,10 +1,10 @@
-"""Logs of the market and the registry as the events of `protocol.lifecycle`."""
+"""Logs of the market and the registry as the events of `protocol.events`."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 from chain.bindings import EVENTS
-from chain.rpc import Rpc, RpcUnavailable
+from chain.rpc import GarbledAnswer, Rpc, StaleHead
 from protocol.digest import JsonValue
 from protocol.lifecycle import Event, Place
 
@@ -34,12 +34,12 @@ def _decode(rpc: Rpc, log: Mapping[str, JsonValue], times: Mapping[str, int]) ->
         )
         return decoder(place, topics, bytes.fromhex(cast("str", log["data"])[2:]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise RpcUnavailable(rpc.masked_url, f"a garbled log: {error}") from error
+        raise GarbledAnswer(rpc.masked_url, f"a garbled log: {error}") from error
 
 
 def _fields(rpc: Rpc, log: JsonValue) -> Mapping[str, JsonValue]:
     if not isinstance(log, dict) or not isinstance(log.get("blockHash"), str):
-        raise RpcUnavailable(rpc.masked_url, "a garbled log")
+        raise GarbledAnswer(rpc.masked_url, "a garbled log")
     return log
 
 
@@ -56,7 +56,7 @@ def _timestamps(rpc: Rpc, logs: list[Mapping[str, JsonValue]]) -> dict[str, int]
     answers = rpc.batch([("eth_getBlockByHash", [block_hash, False]) for block_hash in missing])
     for block_hash, answer in zip(missing, answers, strict=True):
         if answer is None:
-            raise RpcUnavailable(rpc.masked_url, "the chain was reorganised while it was read")
+            raise StaleHead(rpc.masked_url, "its chain was reorganised while it was read")
         if isinstance(answer, Exception):
             raise answer
         times[block_hash] = rpc.parse_block(answer).timestamp

@@ -45,13 +45,17 @@ class TxReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One call on its way. `hashes` holds every version ever signed for `nonce`, the newest last: any may be mined."""
+    """One call on its way. `hashes` holds every version ever signed for `nonce`, the newest last: any may be mined.
+
+    `worth_wei` is what having it mined is worth: a replacement never bids more for its gas. 0 sets no such limit.
+    """
 
     key: str
     call: Call
     state: IntentState = IntentState.PLANNED
     gas_limit: int = 0
     simulate: bool = True
+    worth_wei: int = 0
     nonce: int = -1
     raw: bytes = b""
     hashes: tuple[bytes, ...] = ()
@@ -71,10 +75,12 @@ class Intent:
 
 
 class Journal(Protocol):
-    """Where intents are kept. `put` must be durable when it returns."""
+    """Where intents are kept. What is `put` must be durable when it returns, all of it or nothing; those `live` have
+    not ended, oldest first.
+    """
 
     def get(self, key: str) -> Intent | None: ...
-    def put(self, intent: Intent) -> None: ...
+    def put(self, *intents: Intent) -> None: ...
     def live(self) -> list[Intent]: ...
 
 
@@ -87,8 +93,8 @@ class MemoryJournal:
     def get(self, key: str) -> Intent | None:
         return self._intents.get(key)
 
-    def put(self, intent: Intent) -> None:
-        self._intents[intent.key] = intent
+    def put(self, *intents: Intent) -> None:
+        self._intents.update((intent.key, intent) for intent in intents)
 
     def live(self) -> list[Intent]:
         return [intent for intent in self._intents.values() if not intent.ended]
@@ -104,6 +110,7 @@ def intent_to_json(intent: Intent) -> str:
             "state": intent.state.value,
             "gas_limit": intent.gas_limit,
             "simulate": intent.simulate,
+            "worth_wei": intent.worth_wei,
             "nonce": intent.nonce,
             "raw": intent.raw.hex(),
             "hashes": [item.hex() for item in intent.hashes],
@@ -135,6 +142,7 @@ def intent_from_json(document: str) -> Intent:
         state=IntentState(fields["state"]),
         gas_limit=fields["gas_limit"],
         simulate=fields["simulate"],
+        worth_wei=fields["worth_wei"],
         nonce=fields["nonce"],
         raw=bytes.fromhex(fields["raw"]),
         hashes=tuple(bytes.fromhex(item) for item in fields["hashes"]),

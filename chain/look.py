@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.journal import Intent, TxReceipt
-from chain.rpc import Block, NodeError, Rpc, RpcUnavailable
+from chain.rpc import Block, GarbledAnswer, NodeError, Rpc
 from protocol.digest import JsonValue
 from protocol.domain import UNIT_WEI
 
@@ -38,11 +38,12 @@ def read_chain(rpc: Rpc, address: str, intents: Sequence[Intent]) -> Look:
     # Chains without a fee market do not know the method.
     priority_fee = "0x0" if isinstance(answers[2], NodeError) else answers[2]
     nonce, balance, *receipts, head = [_sound(answer) for answer in answers[:2] + answers[3:]]
+    counts = [_quantity(rpc, answer) for answer in (nonce, balance, priority_fee)]
     return Look(
         head=rpc.parse_block(head),
-        nonce=int(str(nonce), 16),
-        balance_wei=int(str(balance), 16),
-        priority_fee_wei=max(int(str(priority_fee), 16), _LEAST_PRIORITY_FEE_WEI),
+        nonce=counts[0],
+        balance_wei=counts[1],
+        priority_fee_wei=max(counts[2], _LEAST_PRIORITY_FEE_WEI),
         receipts={
             tx_hash: _receipt(rpc, tx_hash, receipt)
             for tx_hash, receipt in zip(hashes, receipts, strict=True)
@@ -57,6 +58,13 @@ def _sound(answer: JsonValue | NodeError) -> JsonValue:
     return answer
 
 
+def _quantity(rpc: Rpc, value: JsonValue) -> int:
+    try:
+        return int(str(value), 16)
+    except ValueError as error:
+        raise GarbledAnswer(rpc.masked_url, f"a garbled number: {error}") from error
+
+
 def _receipt(rpc: Rpc, tx_hash: bytes, fields: dict[str, JsonValue]) -> TxReceipt:
     try:
         return TxReceipt(
@@ -68,4 +76,4 @@ def _receipt(rpc: Rpc, tx_hash: bytes, fields: dict[str, JsonValue]) -> TxReceip
             gas_price_wei=int(str(fields["effectiveGasPrice"]), 16),
         )
     except (KeyError, ValueError) as error:
-        raise RpcUnavailable(rpc.masked_url, f"a garbled receipt: {error}") from error
+        raise GarbledAnswer(rpc.masked_url, f"a garbled receipt: {error}") from error

@@ -1,47 +1,46 @@
-"""JSON-RPC calls whose failures have names: the node is away, or the node says no."""
+"""JSON-RPC calls to one node or several, tried in order; failures have names (`chain.faults`)."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
-from urllib.parse import urlsplit, urlunsplit
+from functools import partial
+from typing import TypeVar, cast
 
-import requests
-from web3.providers.rpc import HTTPProvider
-from web3.types import RPCEndpoint
-
+from chain.endpoint import Endpoint
+from chain.faults import (
+    BadRpcUrl,
+    GarbledAnswer,
+    NodeAway,
+    NodeError,
+    NodeSlow,
+    OverQuota,
+    RpcUnavailable,
+    StaleHead,
+    mask_url,
+)
 from protocol.digest import JsonValue
-from protocol.errors import BadInput, QuernError, Unavailable
 
+__all__ = [
+    "BadRpcUrl",
+    "Block",
+    "GarbledAnswer",
+    "NodeAway",
+    "NodeError",
+    "NodeSlow",
+    "OverQuota",
+    "Rpc",
+    "RpcUnavailable",
+    "StaleHead",
+    "mask_url",
+]
+
+_T = TypeVar("_T")
 _BATCH_LIMIT = 200
-_BUSY = 429
-_SERVER_FAULT = 500
-
-
-class BadRpcUrl(BadInput):
-    """Not an http or https address, or one whose server turns us away for good."""
-
-    def __init__(self, value: object, fix: str) -> None:
-        super().__init__("CHAIN-001", "rpc", value, fix)
-
-
-class RpcUnavailable(Unavailable):
-    """No usable answer: refused, timed out, over quota, cut short. What was sent may still have been done."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.reason = reason
-        super().__init__(
-            "CHAIN-002", "rpc", url, f"no usable answer ({reason}); start the node or check the address"
-        )
-
-
-class NodeError(QuernError):
-    """The node answered with an error. `data` is the revert's return data, where there is any."""
-
-    def __init__(self, method: str, rpc_code: int, message: str, data: bytes | None) -> None:
-        self.rpc_code = rpc_code
-        self.message = message
-        self.data = data
-        super().__init__("CHAIN-003", method, message, f"the node refused (code {rpc_code})")
+# Faults that pass at once shall not reach the caller; an outage shall, soon.
+_PAUSES_SECS = (0.05, 0.25)
+_LONGEST_WAIT_SECS = 2.0
+# Asking these again changes nothing: a signed transaction counts once. A devnet's own commands do not repeat.
+_REPEATABLE = ("eth_", "net_", "web3_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +55,34 @@ class Block:
 
 
 class Rpc:
-    """One node. Safe to share between threads."""
+    """One chain through one node or several. Safe to share between threads.
+
+    `url` may name several nodes with commas between them: the first that is well is asked, the next if it fails.
+    A fault that passes (reset, cut short, over quota for a moment) is tried again up to twice before it is raised.
+    """
 
     def __init__(self, url: str, timeout_secs: float = 20.0) -> None:
-        if not _is_http(url):
-            raise BadRpcUrl(mask_url(url), "give http://host:port or https://host")
-        self.url = url
-        self.masked_url = mask_url(url)
-        # Retrying is ours: the library's would sleep through an outage that the caller should hear of.
-        self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_secs}, exception_retry_configuration=None
-        )
+        urls = [part.strip() for part in url.split(",") if part.strip()]
+        self.url = ",".join(urls)
+        self._endpoints = [Endpoint(part, timeout_secs) for part in urls or [url]]
+        self._answering = self._endpoints[0]
+
+    @property
+    def masked_url(self) -> str:
+        """Of the node that answered last, without credentials."""
+        return self._answering.masked_url
+
+    def distrust(self, fault: RpcUnavailable) -> None:
+        """What the last answer says is wrong, though it is sound JSON-RPC: another node is asked for a while."""
+        if len(self._endpoints) > 1:
+            self._answering.rest(fault)
 
     def call(self, method: str, *params: JsonValue) -> JsonValue:
         """The result of one call. Raises RpcUnavailable, NodeError, BadRpcUrl."""
-        answer = self._post(lambda: self._provider.make_request(cast("RPCEndpoint", method), params))
-        result = self._result(method, answer)
+        repeatable = method.startswith(_REPEATABLE)
+        result = self._ask(
+            lambda node: self._result(node, method, node.call(method, params)), repeatable=repeatable
+        )
         if isinstance(result, NodeError):
             raise result
         return result
@@ -81,15 +92,8 @@ class Rpc:
         results: list[JsonValue | NodeError] = []
         for start in range(0, len(calls), _BATCH_LIMIT):
             part = calls[start : start + _BATCH_LIMIT]
-            answers = self._post_batch([(cast("RPCEndpoint", method), params) for method, params in part])
-            if isinstance(answers, dict):
-                failure = self._result("batch", answers)
-                raise failure if isinstance(failure, NodeError) else self._garbled()
-            if not isinstance(answers, list) or len(answers) != len(part):
-                raise self._garbled()
-            results += [
-                self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)
-            ]
+            repeatable = all(method.startswith(_REPEATABLE) for method, _ in part)
+            results += self._ask(partial(self._results, part=part), repeatable=repeatable)
         return results
 
     def chain_id(self) -> int:
@@ -109,6 +113,15 @@ class Rpc:
     def code(self, address: str) -> bytes:
         return self._bytes(self.call("eth_getCode", address, "latest"))
 
+    def code_and_head(self, address: str) -> tuple[bytes, int]:
+        """The code at `address`, and the number of the block at which it was looked up."""
+        answers = self.batch([("eth_getCode", [address, "latest"]), ("eth_blockNumber", [])])
+        for answer in answers:
+            if isinstance(answer, NodeError):
+                raise answer
+        code, head = cast("list[JsonValue]", answers)
+        return self._bytes(code), self._quantity(head)
+
     def balance_wei(self, address: str) -> int:
         return self._quantity(self.call("eth_getBalance", address, "latest"))
 
@@ -119,7 +132,7 @@ class Rpc:
     def parse_block(self, value: JsonValue) -> Block:
         """A block as the node describes it. Raises RpcUnavailable when the answer is no block."""
         if not isinstance(value, dict):
-            raise self._garbled()
+            raise _garbled(self)
         try:
             return Block(
                 number=self._quantity(value["number"]),
@@ -129,34 +142,53 @@ class Rpc:
                 base_fee_wei=self._quantity(value.get("baseFeePerGas") or "0x0"),
             )
         except KeyError as error:
-            raise self._garbled() from error
+            raise _garbled(self) from error
 
-    def _post_batch(self, part: list[tuple[RPCEndpoint, Sequence[JsonValue]]]) -> object:
-        return self._post(lambda: self._provider.make_batch_request(part))
+    def _ask(self, ask: Callable[[Endpoint], _T], *, repeatable: bool) -> _T:
+        """The first usable answer: of the nodes in order, those that lately failed last."""
+        for pause_secs in (*_PAUSES_SECS, None):
+            faults: list[RpcUnavailable] = []
+            for node in sorted(self._endpoints, key=lambda node: node.resting_secs > 0):
+                wait = node.wait
+                if wait is not None:
+                    faults.append(wait)
+                    continue
+                try:
+                    answer = ask(node)
+                except BadRpcUrl as refusal:
+                    if len(self._endpoints) == 1:
+                        raise
+                    fault = RpcUnavailable(node.masked_url, refusal.fix)
+                    node.rest(fault)
+                    faults.append(fault)
+                except RpcUnavailable as fault:
+                    node.rest(fault)
+                    faults.append(fault)
+                    if not repeatable and not isinstance(fault, NodeAway | OverQuota):
+                        raise
+                else:
+                    self._answering = node
+                    return answer
+            wait_secs = _wait_secs(faults, pause_secs)
+            if wait_secs is None:
+                raise faults[0]
+            time.sleep(wait_secs)
+        raise AssertionError("the last pause is None")
 
-    def _post(self, send: Callable[[], object]) -> object:
-        try:
-            return send()
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            if status == _BUSY or status >= _SERVER_FAULT:
-                raise RpcUnavailable(self.masked_url, f"HTTP {status}") from error
-            raise BadRpcUrl(
-                self.masked_url, f"the server answers HTTP {status}; give a JSON-RPC address"
-            ) from error
-        except requests.Timeout as error:
-            raise RpcUnavailable(self.masked_url, "timed out") from error
-        except requests.ConnectionError as error:
-            raise RpcUnavailable(self.masked_url, "refused or reset") from error
-        except requests.RequestException as error:
-            raise RpcUnavailable(self.masked_url, type(error).__name__) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # The library's own words for an answer that is not JSON-RPC.
-            raise self._garbled() from error
+    def _results(
+        self, node: Endpoint, part: Sequence[tuple[str, Sequence[JsonValue]]]
+    ) -> list[JsonValue | NodeError]:
+        answers = node.batch(part)
+        if isinstance(answers, dict):
+            failure = self._result(node, "batch", answers)
+            raise failure if isinstance(failure, NodeError) else _garbled(node)
+        if not isinstance(answers, list) or len(answers) != len(part):
+            raise _garbled(node)
+        return [self._result(node, method, answer) for (method, _), answer in zip(part, answers, strict=True)]
 
-    def _result(self, method: str, answer: object) -> JsonValue | NodeError:
+    def _result(self, node: Endpoint, method: str, answer: object) -> JsonValue | NodeError:
         if not isinstance(answer, dict):
-            raise self._garbled()
+            raise _garbled(node)
         error = answer.get("error")
         if error is None:
             return cast("JsonValue", answer.get("result"))
@@ -172,37 +204,29 @@ class Rpc:
         try:
             return int(cast("str", value), 16)
         except (TypeError, ValueError) as error:
-            raise self._garbled() from error
+            raise _garbled(self) from error
 
     def _bytes(self, value: JsonValue) -> bytes:
         try:
             return bytes.fromhex(cast("str", value)[2:])
         except (TypeError, ValueError) as error:
-            raise self._garbled() from error
-
-    def _garbled(self) -> RpcUnavailable:
-        return RpcUnavailable(self.masked_url, "the answer is no JSON-RPC")
+            raise _garbled(self) from error
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises only when it is looked at
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+def _wait_secs(faults: Sequence[RpcUnavailable], pause_secs: float | None) -> float | None:
+    """How long until asking again is worth it; None if the caller should hear of it instead."""
+    passing = [fault for fault in faults if not isinstance(fault, NodeAway | NodeSlow)]
+    if pause_secs is None or not passing:
+        return None
+    waits = [
+        max(pause_secs, fault.retry_after_secs) if isinstance(fault, OverQuota) else pause_secs
+        for fault in passing
+    ]
+    return min(waits) if min(waits) <= _LONGEST_WAIT_SECS else None
 
 
-def mask_url(url: str) -> str:
-    """The address without user, password, query or any path, where providers put their keys."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(unreadable address)"
-    host = parts.hostname or ""
-    path = "/..." if parts.path.strip("/") or parts.query else ""
-    return urlunsplit((parts.scheme, f"{host}{port}{path}", "", "", ""))
+def _garbled(node: "Endpoint | Rpc") -> GarbledAnswer:
+    return GarbledAnswer(node.masked_url, "the answer is no JSON-RPC")
 
 
 def _revert_data(data: object) -> bytes | None:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -15,6 +15,7 @@ from chain.events import decode_logs
 from chain.gas import gas_limits
 from chain.journal import Intent, IntentState, Journal, MemoryJournal, TxReceipt
 from chain.look import Look, read_chain
+from chain.nonces import Nonces
 from chain.revert import decode_revert
 from chain.rpc import NodeError, Rpc, RpcUnavailable
 from protocol.domain import UNIT_WEI
@@ -24,6 +25,7 @@ from protocol.errors import BadInput, NotYet, QuernError
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
 _POLL_SECS = 0.05
 _STRANGE_SECS = 2.0
+_TRANSFER_GAS = 21_000
 
 # The node has it, or had it: only the chain knows the outcome.
 _UNKNOWN_OUTCOME = ("already known", "known transaction", "already imported", "nonce too low", "underpriced")
@@ -96,6 +98,7 @@ class Sender:
         self._clock = clock
         self._chain_id: int | None = None
         self._missing_since: dict[str, float] = {}
+        self._nonces = Nonces(clock)
         # Kept until a step succeeds, so that a failure after reading an outcome does not swallow it.
         self._ended: list[Intent] = []
 
@@ -103,16 +106,19 @@ class Sender:
     def address(self) -> str:
         return str(self._account.address)
 
-    def plan(self, key: str, call: Call, gas_limit: int = 0, *, simulate: bool = True) -> Intent:
+    def plan(
+        self, key: str, call: Call, gas_limit: int = 0, *, simulate: bool = True, worth_wei: int = 0
+    ) -> Intent:
         """Notes the call; a `key` noted before keeps what it was noted with, so a caller may plan again after a crash.
 
         Without `gas_limit` it is estimated. Without `simulate` it is sent even if it would revert now, as when it
-        counts on one planned before it; then give the limit.
+        counts on one planned before it; then give the limit. A replacement bids no more than `worth_wei` for all its
+        gas, if that is given.
         """
         found = self._journal.get(key)
         if found is not None:
             return found
-        intent = Intent(key, call, gas_limit=gas_limit, simulate=simulate)
+        intent = Intent(key, call, gas_limit=gas_limit, simulate=simulate, worth_wei=worth_wei)
         self._journal.put(intent)
         return intent
 
@@ -127,8 +133,9 @@ class Sender:
         live = self._journal.live()
         if live:
             look = read_chain(self._rpc, self.address, live)
-            self._ended += [seen for intent in live if (seen := self._observe(intent, look)).ended]
-            shortage = self._sign_planned(look)
+            self._note(seen for intent in live if (seen := self._observe(intent, look)) is not intent)
+            self._fill_gap(look)
+            shortage = self._sign_planned(look) if self._nonces.steady(look.nonce) else None
             self._send_signed()
             if shortage is not None:
                 raise shortage
@@ -176,14 +183,18 @@ class Sender:
 
     def _forget(self, keys: Sequence[str]) -> None:
         """Calls never signed shall not go out with a later one, when there is ether again."""
-        for intent in self._journal.live():
-            if intent.key in keys and intent.state is IntentState.PLANNED:
-                self._store(replace(intent, state=IntentState.DROPPED, reason="not enough ether"))
+        self._journal.put(
+            *(
+                replace(intent, state=IntentState.DROPPED, reason="not enough ether")
+                for intent in self._journal.live()
+                if intent.key in keys and intent.state is IntentState.PLANNED
+            )
+        )
 
     # ---- reading what became of things
 
     def _observe(self, intent: Intent, look: Look) -> Intent:
-        """The intent after what was seen; stored if it changed."""
+        """The intent after what was seen; the same object where that changes nothing."""
         if intent.state is IntentState.PLANNED:
             return intent
         receipt = next((look.receipts[item] for item in intent.hashes if item in look.receipts), None)
@@ -192,18 +203,18 @@ class Sender:
             deep = look.head.number - receipt.block_number >= self._policy.confirmations
             state = IntentState.CONFIRMED if deep else IntentState.MINED
             if (intent.state, intent.receipt) != (state, receipt):
-                intent = self._store(replace(intent, state=state, receipt=receipt))
+                intent = replace(intent, state=state, receipt=receipt)
             return intent
         if look.nonce > intent.nonce:
             return self._missing(intent)
         if intent.state is IntentState.MINED:
             # Mined on a chain that is no longer the chain: the same bytes go out again.
-            return self._store(replace(intent, state=IntentState.SIGNED, receipt=None))
+            return replace(intent, state=IntentState.SIGNED, receipt=None)
         waited = self._clock() - intent.sent_at
         if intent.state is IntentState.SENT and waited > self._policy.replace_after_secs:
             return self._replace(intent, look)
         if intent.state is IntentState.SENT and waited > self._policy.resend_after_secs:
-            return self._store(replace(intent, state=IntentState.SIGNED))
+            return replace(intent, state=IntentState.SIGNED)
         return intent
 
     def _missing(self, intent: Intent) -> Intent:
@@ -213,7 +224,7 @@ class Sender:
             return intent
         del self._missing_since[intent.key]
         reason = f"nonce {intent.nonce} was used by another transaction of this key"
-        return self._store(replace(intent, state=IntentState.DROPPED, reason=reason))
+        return replace(intent, state=IntentState.DROPPED, reason=reason)
 
     def _outcome(self, intent: Intent) -> TxReceipt:
         receipt = intent.receipt
@@ -239,6 +250,15 @@ class Sender:
 
     # ---- signing and sending
 
+    def _fill_gap(self, look: Look) -> None:
+        """A transfer of nothing to ourselves lets the later ones be mined, where nothing is planned that would."""
+        live = self._journal.live()
+        waiting = [intent.nonce for intent in live if intent.state is not IntentState.PLANNED]
+        nonce = self._nonces.gap(look.nonce, waiting)
+        if nonce is not None and len(waiting) == len(live):
+            filler = Call(f"fill nonce {nonce}", self.address, b"")
+            self.plan(f"gap-{nonce}-{uuid.uuid4().hex}", filler, _TRANSFER_GAS, simulate=False)
+
     def _sign_planned(self, look: Look) -> NotEnoughEther | None:
         """Gives nonces, limits and fees; drops what would revert; stops where the balance ends."""
         live = self._journal.live()
@@ -248,9 +268,11 @@ class Sender:
         taken = {intent.nonce for intent in live}
         committed_wei = sum(_most_wei(intent) for intent in live if intent.nonce >= look.nonce)
         nonce = look.nonce
+        shortage: NotEnoughEther | None = None
+        done: list[Intent] = []
         for intent, gas_limit in zip(planned, gas_limits(self._rpc, self.address, planned), strict=True):
             if isinstance(gas_limit, str):
-                self._ended.append(self._store(replace(intent, state=IntentState.DROPPED, reason=gas_limit)))
+                done.append(replace(intent, state=IntentState.DROPPED, reason=gas_limit))
                 continue
             while nonce in taken:
                 nonce += 1
@@ -263,23 +285,24 @@ class Sender:
             )
             committed_wei += _most_wei(priced)
             if committed_wei > look.balance_wei:
-                return NotEnoughEther(self.address, look.balance_wei, committed_wei)
+                shortage = NotEnoughEther(self.address, look.balance_wei, committed_wei)
+                break
             taken.add(nonce)
-            self._store(self._signed(priced))
-        return None
+            done.append(self._signed(priced))
+        self._note(done)
+        return shortage
 
     def _replace(self, intent: Intent, look: Look) -> Intent:
-        """The same nonce at a better price, up to the cap; at the cap, the same bytes again."""
-        bumped = intent.max_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1
-        if bumped > self._policy.max_fee_wei:
-            return self._store(replace(intent, state=IntentState.SIGNED))
-        max_fee_wei = max(bumped, 2 * look.head.base_fee_wei + look.priority_fee_wei)
-        max_fee_wei = min(max_fee_wei, self._policy.max_fee_wei)
+        """The same nonce at a better price; where that is more than policy or worth allow, the same bytes again."""
+        bumped, cap = intent.max_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1, self._policy.max_fee_wei
+        if intent.worth_wei:
+            cap = min(cap, intent.worth_wei // intent.gas_limit)
+        if bumped > cap:
+            return replace(intent, state=IntentState.SIGNED)
+        max_fee_wei = min(cap, max(bumped, 2 * look.head.base_fee_wei + look.priority_fee_wei))
         priority_fee_wei = intent.priority_fee_wei * _BUMP_NUMERATOR // _BUMP_DENOMINATOR + 1
-        return self._store(
-            self._signed(
-                replace(intent, max_fee_wei=max_fee_wei, priority_fee_wei=min(priority_fee_wei, max_fee_wei))
-            )
+        return self._signed(
+            replace(intent, max_fee_wei=max_fee_wei, priority_fee_wei=min(priority_fee_wei, max_fee_wei))
         )
 
     def _signed(self, intent: Intent) -> Intent:
@@ -310,27 +333,36 @@ class Sender:
         ready.sort(key=lambda intent: intent.nonce)
         answers = self._rpc.batch([("eth_sendRawTransaction", ["0x" + intent.raw.hex()]) for intent in ready])
         refusal: QuernError | None = None
+        heard: list[Intent] = []
         for intent, answer in zip(ready, answers, strict=True):
             if isinstance(answer, NodeError) and _says(answer, ("insufficient funds", "enough funds")):
                 refusal = answer
-            elif not (isinstance(answer, NodeError) and self._refused(intent, answer)):
-                self._store(replace(intent, state=IntentState.SENT, sent_at=self._clock()))
+            elif isinstance(answer, NodeError) and _not_taken(answer):
+                if _never_to_be_mined(intent, answer):
+                    # Its nonce is free again and goes to the next.
+                    reason = f"the node refuses it: {answer.message}"
+                    heard.append(replace(intent, state=IntentState.DROPPED, reason=reason))
+            else:
+                heard.append(replace(intent, state=IntentState.SENT, sent_at=self._clock()))
+        self._note(heard)
         if refusal is not None:
             raise refusal
 
-    def _refused(self, intent: Intent, error: NodeError) -> bool:
-        """Whether the node did not take the bytes. A revert under automine is mined, and only then reported."""
-        if error.data is not None or _says(error, _UNKNOWN_OUTCOME) or _says(error, ("revert",)):
-            return False
-        if not _says(error, _SEND_AGAIN) and len(intent.hashes) == 1 and not intent.sent_at:
-            # Never taken, so never to be mined: its nonce is free again and goes to the next.
-            reason = f"the node refuses it: {error.message}"
-            self._ended.append(self._store(replace(intent, state=IntentState.DROPPED, reason=reason)))
-        return True
+    def _note(self, changed: Iterable[Intent]) -> None:
+        """Durable before anything rests on it."""
+        changed = tuple(changed)
+        self._journal.put(*changed)
+        self._ended += [intent for intent in changed if intent.ended]
 
-    def _store(self, intent: Intent) -> Intent:
-        self._journal.put(intent)
-        return intent
+
+def _not_taken(error: NodeError) -> bool:
+    """A revert under automine is mined, and only then reported."""
+    return not (error.data is not None or _says(error, (*_UNKNOWN_OUTCOME, "revert")))
+
+
+def _never_to_be_mined(intent: Intent, error: NodeError) -> bool:
+    """Bytes the node did not take, where no version of them was ever taken, and none will be."""
+    return not _says(error, _SEND_AGAIN) and len(intent.hashes) == 1 and not intent.sent_at
 
 
 def _most_wei(intent: Intent) -> int:

@@ -4,13 +4,14 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from chain.files import replace_file
+from chain.files import replace_file, replace_files
 from chain.rpc import mask_url
 from protocol.digest import sha256, to_hex
 from protocol.errors import BadInput, NotYet, Unavailable
@@ -26,6 +27,9 @@ _READ_ONLY_SCHEMES = ("http", "https")
 # What an address that a stranger announced is followed to unasked: these only read, and with no credentials.
 ANNOUNCED_SCHEMES = ("file", "https")
 _HTTP_SECS, _HTTP_SILENT_SECS = 60.0, 10.0
+# A shared flush takes in whatever else is being written on the same disk: worth it for many files only.
+_SHARED_FLUSH_FILES = 8
+_READ_BYTES = 1 << 20
 
 
 class BadStoreUrl(BadInput):
@@ -95,6 +99,10 @@ def params_key(digest: bytes) -> str:
 
 def manifest_key(model_id: bytes) -> str:
     return f"models/{model_id.hex()}/manifest.json"
+
+
+def meta_model_key(digest: bytes) -> str:
+    return f"meta-models/{digest.hex()}"
 
 
 def output_key(task_id: bytes) -> str:
@@ -168,11 +176,16 @@ class ContentStore:
 
     def put(self, key: str, data: bytes) -> None:
         """On stable storage when it returns; a reader sees all of it or nothing. Raises ReadOnlyStore."""
-        _check_key(key)
+        self.put_many({key: data})
+
+    def put_many(self, content: Mapping[str, bytes]) -> None:
+        """`put` for many, which share what flushing costs. After a failure any of them may be missing."""
+        for key in content:
+            _check_key(key)
         if self._read_only:
             raise ReadOnlyStore(self.masked_url)
         try:
-            self._backend.write(key, data)
+            self._backend.write(content)
         except OSError as error:
             raise StoreUnavailable(self.masked_url, error.strerror or str(error)) from error
 
@@ -201,24 +214,32 @@ class _Folder:
         self._root = root
 
     def read(self, key: str, limit: int) -> bytes:
-        self._need_root()
-        path = self._root / key
+        path = f"{self._root}/{key}"
         try:
             # A link could lead anywhere, a pipe could hold the reader for ever, and to open some devices is to act.
-            if not stat.S_ISREG(os.lstat(path).st_mode):
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "no plain file", key)
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            self._need_root()
             if error.errno in _NO_SUCH_FILE:
                 raise FileNotFoundError(errno.ENOENT, "no plain file", key) from error
             raise
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-            return file.read(limit)
+        try:
+            return _read(descriptor, min(limit, found.st_size + 1), limit)
+        finally:
+            os.close(descriptor)
 
-    def write(self, key: str, data: bytes) -> None:
-        target = self._root / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, data)
+    def write(self, content: Mapping[str, bytes]) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        if len(content) >= _SHARED_FLUSH_FILES:
+            replace_files(self._root, content)
+            return
+        for key, data in content.items():
+            target = self._root / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(target, data)
 
     def exists(self, key: str) -> bool:
         self._need_root()
@@ -227,6 +248,16 @@ class _Folder:
     def _need_root(self) -> None:
         if not self._root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "the folder is not there", str(self._root))
+
+
+def _read(descriptor: int, expected: int, limit: int) -> bytes:
+    """Up to `limit` bytes; in one go where `expected` is right."""
+    parts, room, part = [], limit, os.read(descriptor, expected)
+    while part:
+        parts.append(part)
+        room -= len(part)
+        part = os.read(descriptor, min(room, _READ_BYTES))
+    return b"".join(parts)
 
 
 class _Remote:
@@ -240,9 +271,9 @@ class _Remote:
             data: bytes = file.read(limit)
             return data
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, content: Mapping[str, bytes]) -> None:
         with _as_os_error():
-            self._fs().pipe_file(f"{self._url}/{key}", data)
+            self._fs().pipe({f"{self._url}/{key}": data for key, data in content.items()})
 
     def exists(self, key: str) -> bool:
         with _as_os_error():
@@ -264,11 +295,20 @@ class _Remote:
         return {"client_kwargs": {"timeout": limits}}
 
 
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+
 @contextmanager
 def _as_os_error() -> Iterator[None]:
     """Each back end of fsspec has its own family of exceptions; to a caller the store is away."""
     try:
         yield
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        # The one for http says so of everything that goes wrong, too: a server that is away has not lost the file.
+        if isinstance(cause, Exception) and getattr(cause, "status", None) not in _GONE:
+            raise OSError(f"{type(cause).__name__}: {cause}") from error
+        raise
     except OSError:
         raise
     except ImportError as error:

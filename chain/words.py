@@ -1,12 +1,14 @@
 """Reads ABI words of events by hand: a general decoder takes longer than the node takes to send them."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from protocol.abi import checksum_address
 from protocol.request import MEMBERS, Request
 
 # A Solidity struct as the ABI coder takes and gives it.
-Struct: TypeAlias = "tuple[str | bytes | int, ...]"
+Struct: TypeAlias = "tuple[StructValue, ...]"
+StructValue: TypeAlias = "str | bytes | int | Sequence[StructValue]"
 
 _URI_WORD = len(MEMBERS) - 1
 
@@ -24,6 +26,13 @@ def text_at(data: bytes, word: int) -> str:
     start = uint(data, word)
     length = uint(data[start : start + 32], 0)
     return data[start + 32 : start + 32 + length].decode("utf-8", "surrogateescape")
+
+
+def uints_at(data: bytes, word: int) -> tuple[int, ...]:
+    """The array of unsigned integers whose offset stands in `word`."""
+    start = uint(data, word) // 32
+    count = min(uint(data, start), len(data) // 32)
+    return tuple(uint(data, start + 1 + place) for place in range(count))
 
 
 def request_at(data: bytes, word: int) -> Request:
