@@ -67,6 +67,12 @@ class EngineCrashed(EngineError):
     code = "ENGINE-006"
 
 
+class EngineOutOfMemory(EngineCrashed):
+    """The engine asked for more memory than there is: it said so itself, or the kernel killed it for that."""
+
+    code = "ENGINE-010"
+
+
 class EngineHung(EngineError, TimeoutError):
     """The engine's process lives and says nothing any more. It has been killed."""
 

@@ -25,6 +25,7 @@ from engine.base import (
     EngineKind,
     EngineMetrics,
     EngineNotRunning,
+    EngineOutOfMemory,
     EngineStartFailed,
     Event,
     GenerationRequest,
@@ -134,7 +135,7 @@ class ChildEngine:
         # A sender stuck on a hung child holds the lock: then there is nobody to ask, only to kill.
         if self._sending.acquire(timeout=self._stop_grace_secs):
             with contextlib.suppress(OSError):
-                wire.send(self._process.to_child, ["stop", None])
+                wire.send(self._process.to_child, ["stop", None], self._stop_grace_secs)
             self._sending.release()
             self._owner.join(self._stop_grace_secs)
         self._process.kill()
@@ -154,13 +155,17 @@ class ChildEngine:
             self._finish(EngineStartFailed(f"{self._kind} engine: cannot start a process: {error}"))
             return
         self._process = process
+        if self._end is not None:
+            # Stopped before there was anything to stop.
+            process.kill()
         start = [self._kind, str(config.model_dir), dict(config.engine_args), environment, timeout_secs]
         with contextlib.suppress(OSError, EOFError, ValueError):
             with self._sending:
-                wire.send(process.to_child, ["start", *start])
+                wire.send(process.to_child, ["start", *start], timeout_secs)
             self._listen(wire.FrameReader(process.from_child))
         death = process.bury(self._stop_grace_secs)
-        self._finish(EngineCrashed(f"{self._kind} engine: {death}"))
+        end = EngineOutOfMemory if death.out_of_memory else EngineCrashed
+        self._finish(end(f"{self._kind} engine: {death.words}"))
 
     def _listen(self, reader: wire.FrameReader) -> None:
         started = False
@@ -212,10 +217,15 @@ class ChildEngine:
             self._raise_if_ended()
         if self._process is None:
             raise EngineNotRunning(f"{self._kind} engine: not started")
-        with self._sending, contextlib.suppress(OSError):
-            # The child is gone; its owner thread is about to say so, with the reason, to whoever asks
-            # next.
-            wire.send(self._process.to_child, frame)
+        try:
+            with self._sending:
+                wire.send(self._process.to_child, frame, self._hang_secs)
+        except TimeoutError as error:
+            self._give_up(EngineHung(f"{self._kind} engine: {error}, so it was killed"))
+            raise self._ended() from error
+        except OSError:
+            # The child is gone; its owner thread is about to say so, with the reason, to whoever asks next.
+            pass
 
     def _give_up(self, error: EngineError) -> None:
         self._finish(error)

@@ -1,7 +1,8 @@
 """A deterministic engine without a model, for tests of all that surrounds one. It says "fake" in its facts.
 
-The same prompt, sampling and vocabulary always give the same tokens (SHAKE-256 over them); an output ends by
-itself ("stop") after a length that the prompt's hash decides. Its options are the `engine_args` whose name
+Each token follows from the sampling and all tokens before it (BLAKE2 over them), as with a language model: the same
+prompt always gives the same output, and an output cut short and fed back behind its prompt goes on as it would have. It
+ends by itself ("stop") after some 128 tokens, as the hash decides. Its options are the `engine_args` whose name
 starts with `fake_`; every other argument is accepted and ignored, because a worker hands it strategies made
 for vLLM.
 """
@@ -9,11 +10,13 @@ for vLLM.
 from __future__ import annotations
 
 import hashlib
+import resource
 import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from engine.base import (
@@ -35,7 +38,9 @@ from engine.stepped import OpenRequest, SteppedEngine
 
 FAKE_VERSION = "1"
 _UNLIKELY_LOGPROB = -10.0
-_SHORTEST_OUTPUT, _OUTPUT_LENGTHS = 8, 120
+_MEAN_OUTPUT = 128
+_HOARD_BYTES = 512 << 20
+_TOKEN = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class FakeOptions:
     """`events` raises EngineCrashed after this many tokens (a child process dies of it); 0 is never."""
     hang_after_tokens: int = 0
     """`events` never returns after this many tokens; 0 is never."""
+    hoard_after_tokens: int = 0
+    """After this many tokens it takes memory until none is left under a limit it sets itself; 0 is never."""
 
     @classmethod
     def from_engine_args(cls, engine_args: Mapping[str, JsonValue]) -> FakeOptions:
@@ -134,25 +141,35 @@ class FakeEngine(SteppedEngine):
     def _score(self, sequences: Sequence[CheckedSequence]) -> list[TokenCheck]:
         checks = []
         for request_id, prompt, output in sequences:
-            expected, _ = self._generate(GenerationRequest(request_id, prompt, len(output)))
-            # Past the end of its own output the engine has no opinion.
-            best = (expected + output[len(expected) :])[: len(output)]
-            agreed = zip(output, best, strict=True)
-            logprobs = tuple(0.0 if given == likely else _UNLIKELY_LOGPROB for given, likely in agreed)
-            checks.append(TokenCheck(request_id, logprobs, (0.0,) * len(output), best))
+            state, best = _state(prompt, Sampling()), []
+            for given in output:
+                best.append(self._next(state))
+                state.update(_TOKEN.pack(given))
+            logprobs = tuple(
+                0.0 if given == likely else _UNLIKELY_LOGPROB
+                for given, likely in zip(output, best, strict=True)
+            )
+            checks.append(TokenCheck(request_id, logprobs, (0.0,) * len(output), tuple(best)))
         return checks
 
     def _generate(self, request: GenerationRequest) -> tuple[tuple[int, ...], FinishReason]:
         prompt = request.prompt_token_ids
-        limit = min(request.max_tokens, self._max_model_len - len(prompt))
-        draws = _draw(prompt, request.sampling, limit + 1)
-        natural_length = _SHORTEST_OUTPUT + draws[0] % _OUTPUT_LENGTHS
-        words = [value % self._vocab_size for value in draws[1 : min(limit, natural_length) + 1]]
-        output = [(token + 1) % self._vocab_size if token == self._eos else token for token in words]
-        if natural_length > limit:
-            return tuple(output), "length"
-        output[-1] = self._eos
-        return tuple(output), "stop"
+        state, output = _state(prompt, request.sampling), []
+        for _ in range(min(request.max_tokens, self._max_model_len - len(prompt))):
+            token = self._next(state)
+            output.append(token)
+            if token == self._eos:
+                return tuple(output), "stop"
+            state.update(_TOKEN.pack(token))
+        return tuple(output), "length"
+
+    def _next(self, state: hashlib.blake2b) -> int:
+        """The token that follows."""
+        drawn = int.from_bytes(state.digest(), "little")
+        if (drawn >> 32) % _MEAN_OUTPUT == 0:
+            return self._eos
+        token = drawn % self._vocab_size
+        return token if token != self._eos else (token + 1) % self._vocab_size
 
     def _inject_faults(self) -> None:
         generated = self._generated_tokens
@@ -160,11 +177,19 @@ class FakeEngine(SteppedEngine):
             raise EngineCrashed(f"fake engine: asked to crash after {generated} tokens")
         if self._options.hang_after_tokens and generated >= self._options.hang_after_tokens:
             threading.Event().wait()
+        if self._options.hoard_after_tokens and generated >= self._options.hoard_after_tokens:
+            _hoard()
 
 
-def _draw(prompt: Sequence[int], sampling: Sampling, count: int) -> tuple[int, ...]:
-    """`count` 32-bit numbers decided by prompt and sampling; asking for more keeps the first ones."""
-    seed = struct.pack(f"<{len(prompt)}I", *prompt)
-    if sampling.temperature > 0:
-        seed += repr(sampling).encode()
-    return struct.unpack(f"<{count}I", hashlib.shake_256(seed).digest(4 * count))
+def _state(prompt: Sequence[int], sampling: Sampling) -> hashlib.blake2b:
+    seed = repr(sampling).encode() if sampling.temperature > 0 else b""
+    return hashlib.blake2b(seed + struct.pack(f"<{len(prompt)}I", *prompt), digest_size=8)
+
+
+def _hoard() -> None:
+    """Raises MemoryError, after half a GiB at most."""
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + _HOARD_BYTES, used + _HOARD_BYTES))
+    hoard = []
+    while True:
+        hoard.append(bytearray(_HOARD_BYTES // 8))

@@ -10,13 +10,23 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from engine.environment import process_environment
+from engine.oom import kernel_kills, says_out_of_memory
 
 _LOG_TAIL_BYTES = 4096
 _EXIT_LOOK_SECS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a child ended, in words, and whether for lack of memory."""
+
+    words: str
+    out_of_memory: bool
 
 
 class ChildProcess:
@@ -47,6 +57,9 @@ class ChildProcess:
             os.close(child_reads)
             os.close(child_writes)
         self.pid = self._popen.pid
+        self._kernel_kills = kernel_kills()
+        # A child that does not read must not hold up its parent.
+        os.set_blocking(self.to_child, False)
         self._killed_by_us = False
         # Held while the process id is used for a signal, and while it is given back to the kernel.
         self._burying = threading.Lock()
@@ -56,7 +69,7 @@ class ChildProcess:
         with self._burying:
             self._kill_group()
 
-    def bury(self, grace_secs: float) -> str:
+    def bury(self, grace_secs: float) -> Death:
         """Wait up to `grace_secs` for the exit, kill what is left of the group, say how the child ended."""
         deadline = time.monotonic() + grace_secs
         while not self._has_exited() and time.monotonic() < deadline:
@@ -67,8 +80,12 @@ class ChildProcess:
             status = self._popen.wait()
         words = self._last_words()
         self._close()
+        killed = exited_alone and status == -signal.SIGKILL
+        out_of_memory = (killed and kernel_kills() > self._kernel_kills) or (
+            exited_alone and status != 0 and says_out_of_memory(words)
+        )
         end = _how_it_ended(status, exited_alone=exited_alone)
-        return f"{end}; its last line: {words}" if words else end
+        return Death(f"{end}; its last line: {words}" if words else end, out_of_memory)
 
     def _kill_group(self) -> None:
         if self._popen.returncode is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine import wire
 from engine.base import CheckedSequence, Completion, Engine, EngineConfig, EngineError, Event, Progress
+from engine.oom import crash
 
 HEARTBEAT_SECS = 1.0
 # Tokens are gathered this long before a frame is written: a frame per step would wake the parent hundreds of
@@ -57,14 +58,17 @@ class _Server:
             engine = build_engine(kind, EngineConfig(Path(model_dir), engine_args, environment))
             facts = engine.start(timeout_secs)
         except EngineError as error:
-            self._send(["failed", type(error).__name__, _text(error)])
+            self._send(["failed", *_named(error)])
             return
         self._send(["started", wire.pack_facts(facts)])
         try:
             while self._serve(engine):
                 pass
         except EngineError as error:
-            self._send(["died", type(error).__name__, _text(error)])
+            self._send(["died", *_named(error)])
+            raise
+        except MemoryError as error:
+            self._send(["died", *_named(crash(kind, error))])
             raise
         engine.stop()
 
@@ -146,8 +150,8 @@ def build_engine(kind: str, config: EngineConfig) -> Engine:
     raise ValueError(f"engine kind {kind!r} is not vllm, transformers or fake")
 
 
-def _text(error: EngineError) -> str:
-    return str(error).removeprefix(f"{error.code} ")
+def _named(error: EngineError) -> tuple[str, str]:
+    return type(error).__name__, str(error).removeprefix(f"{error.code} ")
 
 
 def _read_commands(fd: int, commands: queue.SimpleQueue[wire.Frame]) -> None:

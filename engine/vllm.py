@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from engine.base import (
     CheckedSequence,
     EngineConfig,
-    EngineCrashed,
     EngineFacts,
     EngineMetrics,
     Sampling,
     TokenCheck,
 )
 from engine.environment import engine_environment
+from engine.oom import crash
 from engine.stepped import OpenRequest, SteppedEngine
 from engine.vllm_start import attention_backend, start_vllm
 
@@ -116,7 +116,7 @@ class VllmEngine(SteppedEngine):
             outputs = self._llm.step()
         except Exception as error:
             logger.exception("vLLM failed in a step")
-            raise EngineCrashed(f"vllm engine: {type(error).__name__}: {error}") from error
+            raise crash("vllm", error) from error
         for output in outputs:
             item = self._open.get(output.request_id.removeprefix(_REQUEST))
             if output.request_id.startswith(_CHECK):

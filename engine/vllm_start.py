@@ -18,6 +18,7 @@ from engine.base import (
     UnknownEngineArgument,
 )
 from engine.modelfiles import read_json
+from engine.oom import crash, says_out_of_memory
 from engine.quirks import hide_broken_modules, keep_eager_eager, spare_cpu_generators
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ _REFUSED = {
 def start_vllm(config: EngineConfig) -> tuple[LLMEngine, str, str]:
     """The engine, vLLM's version and the device.
 
-    Raises UnknownEngineArgument, BadEngineArgument, ModelUnreadable, EngineNotInstalled, EngineStartFailed.
+    Raises UnknownEngineArgument, BadEngineArgument, ModelUnreadable, EngineNotInstalled, EngineOutOfMemory,
+    EngineStartFailed.
     """
     read_json(config.model_dir / "config.json")
     for name in _REFUSED.keys() & config.engine_args.keys():
@@ -69,6 +71,8 @@ def start_vllm(config: EngineConfig) -> tuple[LLMEngine, str, str]:
     try:
         llm = LLMEngine.from_vllm_config(vllm_config, disable_log_stats=arguments.disable_log_stats)
     except Exception as error:
+        if says_out_of_memory(f"{type(error).__name__}: {error}"):
+            raise crash("vllm", error) from error
         raise EngineStartFailed(f"vllm engine: {type(error).__name__}: {_reason(error)}") from error
     return llm, vllm.__version__, device
 

@@ -35,12 +35,26 @@ _READ_BYTES = 1 << 20
 _LENGTH = struct.Struct(">I")
 
 
-def send(fd: int, frame: Sequence[object]) -> None:
-    """Write one frame whole. Raises BrokenPipeError when nobody reads any more."""
+def send(fd: int, frame: Sequence[object], timeout_secs: float | None = None) -> None:
+    """Write one frame whole. Raises BrokenPipeError when nobody reads any more.
+
+    On a descriptor that does not block: TimeoutError if the other side takes nothing for `timeout_secs`; half a frame
+    is out by then, and the pipe of no more use.
+    """
     body = json.dumps(frame, separators=(",", ":")).encode()
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            _await_room(fd, timeout_secs)
+
+
+def _await_room(fd: int, timeout_secs: float | None) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    if not poll.poll(None if timeout_secs is None else int(timeout_secs * 1000)):
+        raise TimeoutError(f"nothing was taken from the pipe for {timeout_secs} s")
 
 
 class FrameReader:
