@@ -1,92 +1,100 @@
 """The strategies Quern knows, each with every flag written out.
 
 The names `paper-*` are the arms of MetaInf (arXiv 2410.21340): continuous batching alone, with prefix
-caching, with chunked prefill; all together is vLLM's own default today. Every CPU record sets
-`enforce_eager`, because `torch.compile` costs most of a minute at every start there, and leaves two
-things to the worker: the weights' precision, which is part of what was bought, and
-`kv_cache_memory_bytes`, which is a fact of the machine (`HardwareFacts.kv_cache_bytes`).
+caching, with chunked prefill; all together is vLLM's own default today. The other names are those that
+`grammar` gives to the options a record combines; any other combination of options is a strategy too, but
+these are the ones that are measured and offered. Every record leaves two things to the worker: the dtype,
+which is part of what was bought, and `kv_cache_memory_bytes`, which is a fact of the machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
 
+from metainf.grammar import CPU, CUDA, Device, build
 from metainf.strategy import JsonValue, Strategy
 
 DEFAULT_NAME = "vllm-default"
 
-CPU_VERSIONS = "==0.32.*"
+# What strategies need beside vLLM: the Python module that a method of speculation lives in.
+EXTRAS = ("arctic_inference",)
 
-# What vLLM 0.32 resolves on a CPU when nothing is said, read from its `VllmConfig`.
-_CPU_DEFAULT: dict[str, JsonValue] = {
-    "enforce_eager": True,
-    "enable_prefix_caching": True,
-    "enable_chunked_prefill": True,
-    "max_num_seqs": 256,
-    "max_num_batched_tokens": 4096,
-    "block_size": 128,
-    "kv_cache_dtype": "auto",
-    "speculative_config": None,
-    "async_scheduling": False,
-    "scheduling_policy": "fcfs",
-    "tensor_parallel_size": 1,
-    "pipeline_parallel_size": 1,
-}
+_EXTRA_OF_METHOD = {"suffix": "arctic_inference"}
 
 
-def _cpu(name: str, description: str, changes: Mapping[str, JsonValue]) -> Strategy:
-    return Strategy(
-        name=name,
-        engine_args={**_CPU_DEFAULT, **changes},
-        environment={},
-        devices=("cpu",),
-        vllm_versions=CPU_VERSIONS,
-        exact=True,
-        description=description,
+def _paper(device: Device) -> tuple[Strategy, ...]:
+    """The arms of the paper, under its names."""
+    return (
+        device.strategy(
+            "paper-batching",
+            "continuous batching alone",
+            {"enable_prefix_caching": False, "enable_chunked_prefill": False},
+        ),
+        device.strategy(
+            "paper-caching", "continuous batching with prefix caching", {"enable_chunked_prefill": False}
+        ),
+        device.strategy(
+            "paper-chunked", "continuous batching with chunked prefill", {"enable_prefix_caching": False}
+        ),
     )
 
 
-def _ngram(length: int) -> dict[str, JsonValue]:
-    """Speculation from the request's own text: `length` tokens are guessed after a repeated run of two to
-    four.
-    """
-    return {
-        "speculative_config": {
-            "method": "ngram",
-            "num_speculative_tokens": length,
-            "prompt_lookup_min": 2,
-            "prompt_lookup_max": 4,
-        }
-    }
-
-
+# A CPU has no graphs to capture, and compiling costs most of a minute at every start: the default runs eagerly.
 _CPU: tuple[Strategy, ...] = (
-    _cpu(DEFAULT_NAME, "vLLM's own defaults, run eagerly: batching, prefix caching, chunked prefill", {}),
-    _cpu(
-        "paper-batching",
-        "continuous batching alone",
-        {"enable_prefix_caching": False, "enable_chunked_prefill": False},
+    CPU.strategy(
+        DEFAULT_NAME, "vLLM's own defaults, run eagerly: batching, prefix caching, chunked prefill", {}
     ),
-    _cpu("paper-caching", "continuous batching with prefix caching", {"enable_chunked_prefill": False}),
-    _cpu("paper-chunked", "continuous batching with chunked prefill", {"enable_prefix_caching": False}),
-    _cpu("block-32", "small cache blocks: prefixes are shared almost to the token", {"block_size": 32}),
-    _cpu("seqs-1", "one request at a time", {"max_num_seqs": 1}),
-    _cpu("seqs-8", "at most eight requests at a time", {"max_num_seqs": 8}),
-    _cpu(
-        "chunk-256", "prefill in chunks of 256 tokens: answers start sooner", {"max_num_batched_tokens": 256}
-    ),
-    _cpu("compiled", "torch.compile: a start of half a minute for quicker steps", {"enforce_eager": False}),
-    _cpu("ngram-2", "n-gram speculation, two tokens", _ngram(2)),
-    _cpu("ngram-4", "n-gram speculation, four tokens", _ngram(4)),
-    _cpu("ngram-8", "n-gram speculation, eight tokens", _ngram(8)),
-    _cpu(
-        "ngram-4-block-32",
-        "n-gram speculation, four tokens, small cache blocks",
-        {**_ngram(4), "block_size": 32},
-    ),
+    *_paper(CPU),
+    build(CPU, "block-32"),
+    build(CPU, "seqs-1"),
+    build(CPU, "seqs-8"),
+    build(CPU, "chunk-256"),
+    build(CPU, "compiled"),
+    build(CPU, "ngram-2"),
+    build(CPU, "ngram-4"),
+    build(CPU, "ngram-8"),
+    build(CPU, "ngram-4", "block-32"),
+    build(CPU, "ngram-8", "block-32"),
+    build(CPU, "compiled", "block-32"),
+    build(CPU, "suffix-24"),
+)
+
+# What vLLM 0.26 and 0.32 resolve on a GPU of the H100's memory; not measured by this project yet, so none is exact.
+_CUDA: tuple[Strategy, ...] = (
+    CUDA.strategy(DEFAULT_NAME, "vLLM's own defaults: compiled, CUDA graphs, asynchronous scheduling", {}),
+    *_paper(CUDA),
+    build(CUDA, "eager"),
+    build(CUDA, "piecewise"),
+    build(CUDA, "seqs-32"),
+    build(CUDA, "seqs-256"),
+    build(CUDA, "chunk-2048"),
+    build(CUDA, "seqs-256", "chunk-512"),
+    build(CUDA, "block-64"),
+    build(CUDA, "sync"),
+    build(CUDA, "ngram-4"),
+    build(CUDA, "ngram-8"),
+    build(CUDA, "ngram-gpu-4"),
+    build(CUDA, "suffix-24"),
 )
 
 
-def catalogue(device: str, vllm_version: str) -> tuple[Strategy, ...]:
-    """Every known strategy declared for this device and vLLM version, in a fixed order, the default
-    first.
+def catalogue(device: str, vllm_version: str, extras: Collection[str] = ()) -> tuple[Strategy, ...]:
+    """Every known strategy declared for this device and vLLM version, in a fixed order, the default first.
+
+    One that needs more than vLLM (`EXTRAS`) is among them only if `extras` name it.
     """
-    return tuple(strategy for strategy in _CPU if strategy.runs_on(device, vllm_version))
+    return tuple(
+        strategy
+        for strategy in (*_CPU, *_CUDA)
+        if strategy.runs_on(device, vllm_version) and extra_needed(strategy.engine_args) in (None, *extras)
+    )
+
+
+def extra_needed(engine_args: Mapping[str, JsonValue]) -> str | None:
+    """The Python module that these engine arguments need beside vLLM."""
+    speculative = engine_args["speculative_config"]
+    return _EXTRA_OF_METHOD.get(str(speculative["method"])) if isinstance(speculative, Mapping) else None
+
+
+def installed_extras() -> tuple[str, ...]:
+    """Those of `EXTRAS` that can be imported here."""
+    return tuple(name for name in EXTRAS if find_spec(name) is not None)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
 from metainf.errors import RecordUnreadable
+from metainf.explore import NO_EXPLORATION, Exploration
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.strategy import Strategy
 from protocol.digest import JsonValue, canonical_json, sha256_hex
@@ -14,31 +15,41 @@ from protocol.digest import JsonValue, canonical_json, sha256_hex
 class SelectionState:
     """The worker's side of a choice.
 
-    `running` is the strategy now resident, `queued_jobs` how many more jobs of this kind wait (a
-    restart is shared among them), `restart_secs` what starting a strategy costs here (missing ones: the
-    measured starts of the meta-model), `budget_secs` and `deadline_secs` limits on this job's time, the
-    second counted from now with the start included, `allowed` the names that may be used (None: all).
+    `running` is the strategy that generates or did so last, `resident` are those whose engines are up for
+    this model, `running` among them or not: starting any of these costs nothing. `queued_jobs` is how many
+    more jobs of this kind wait (a restart is shared among them), `restart_secs` what starting a strategy
+    costs here (missing ones: the measured starts of the meta-model), `budget_secs` and `deadline_secs`
+    limits on this job's time, the second counted from now with the start included, `allowed` the names that
+    may be used (None: all). `corrections_log` is what jobs run here add to predicted log seconds, by strategy
+    (`metainf.online`); `exploration` whether this choice may try something.
     """
 
     running: str | None = None
+    resident: tuple[str, ...] = ()
     queued_jobs: int = 0
     restart_secs: Mapping[str, float] = field(default_factory=dict, hash=False)
     budget_secs: float | None = None
     deadline_secs: float | None = None
     allowed: tuple[str, ...] | None = None
+    corrections_log: Mapping[str, float] = field(default_factory=dict, hash=False)
+    exploration: Exploration = NO_EXPLORATION
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "restart_secs", MappingProxyType(dict(self.restart_secs)))
+        for name in ("restart_secs", "corrections_log"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain JSON values."""
         return {
             "running": self.running,
+            "resident": list(self.resident),
             "queued_jobs": self.queued_jobs,
             "restart_secs": dict(self.restart_secs),
             "budget_secs": self.budget_secs,
             "deadline_secs": self.deadline_secs,
             "allowed": None if self.allowed is None else list(self.allowed),
+            "corrections_log": dict(self.corrections_log),
+            "exploration": asdict(self.exploration),
         }
 
 
@@ -46,7 +57,7 @@ class SelectionState:
 class Prediction:
     """One candidate's expected cost in seconds; `bound_secs` is the calibrated 90 % bound on the total.
 
-    `restart_secs` is what switching to it would cost, zero for the one that runs.
+    `restart_secs` is what switching to it would cost, zero for one whose engine is up.
     """
 
     strategy: str
@@ -61,7 +72,7 @@ class Prediction:
 @dataclass(frozen=True, slots=True)
 class SelectionRecord:
     """Everything needed to make the same choice again; its digest stands in the receipt as
-    `strategyDigest`.
+    `strategyDigest`. `propensity` is the probability with which the lot let this strategy be taken.
     """
 
     model: ModelFacts
@@ -74,6 +85,7 @@ class SelectionRecord:
     chosen: str
     chosen_digest: str
     reason_code: str
+    propensity: float
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain JSON values; the inverse is `from_json`."""
@@ -88,6 +100,7 @@ class SelectionRecord:
             "chosen": self.chosen,
             "chosen_digest": self.chosen_digest,
             "reason_code": self.reason_code,
+            "propensity": self.propensity,
         }
 
     @classmethod

@@ -68,3 +68,87 @@ class RecordUnreadable(BadInput):
         super().__init__(
             "METAINF-008", field, problem, "give the selection record of a receipt as it was written"
         )
+
+
+class ResearchExtraMissing(BadInput):
+    """The baselines of the literature need packages that neither a wallet nor a worker has."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__("METAINF-009", "package", package, "install quern's extra 'research'")
+
+
+class BadGroup(BadInput):
+    """A group that a table does not have, or whose members are all alike."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            "METAINF-010",
+            "group",
+            name,
+            f"choose among {', '.join(known) or 'none: the table has no groups'}",
+        )
+
+
+class DefaultUnknown(BadInput):
+    """A default that is no alternative of the table."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__("METAINF-011", "default", name, f"choose among {', '.join(known)}")
+
+
+class PredictionsUnwritable(BadInput):
+    """A file of predictions in a format that is not written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("METAINF-012", "predictions", path, "name a file that ends in .csv or .parquet")
+
+
+class GpuUnknown(BadInput):
+    """No NVIDIA GPU, or one whose peak rates nobody wrote down."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__("METAINF-020", "GPU", name, problem)
+
+
+class TableExists(BadInput):
+    """A sweep that would go on with a table nobody said to go on with."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("METAINF-021", "table", path, "it exists; give --resume to go on with it")
+
+
+class BudgetUnreadable(BadInput):
+    """A time budget of another form."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "METAINF-022", "budget", text, "give seconds, minutes or hours, such as 90s, 8m or 2h"
+        )
+
+
+class EngineMissing(BadInput):
+    """No vLLM for the device to measure."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__("METAINF-023", "device", device, "no vLLM for it is installed: see docs/metainf.md")
+
+
+class ShapeUnknown(BadInput):
+    """A model shape that no sweep of this device has."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__("METAINF-024", "shape", name, f"choose among {', '.join(known)}")
+
+
+class DeviceUnknown(BadInput):
+    """A device that no strategy is made for."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__("METAINF-025", "device", name, f"choose among {', '.join(known)}")
+
+
+class VersionUnreadable(BadInput):
+    """A version of vLLM that is none."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("METAINF-026", "vllm-version", text, "give a version such as 0.32.0")

@@ -1,24 +1,28 @@
-"""Judging selectors: regret against the oracle, gap closed against the single best, on random and
-unseen-member splits.
+"""Judging selectors: every method on every split of a table, and what it took for each task."""
 
-Definitions: slowdown is the geometric mean of cost over best cost, over tasks with two or more
-alternatives that succeeded; gap closed (log) is 1 - log slowdown / log slowdown of SBS. Choosing an
-alternative that failed counts as the dearest one of its task. No restart is counted: every alternative
-is as near as any other.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from metainf.baselines import always_default, single_best, virtual_best
+from metainf.baselines.alors import Alors
+from metainf.baselines.classifiers import BestLabel, PairwiseForest
+from metainf.baselines.fixed import AlwaysDefault, RandomChoice, SingleBest, VirtualBest
+from metainf.baselines.isac import Isac
+from metainf.baselines.neighbours import NearestNeighbours
+from metainf.baselines.regressors import GradientBoosting, RandomForest
+from metainf.baselines.rules import ExpertRules, rule_book
+from metainf.bounds import Promise, Promises, promised
 from metainf.costs import costs
-from metainf.errors import TooFewMeasurements
-from metainf.generic import read_problem
-from metainf.learner import learned, learned_with_margin
-from metainf.problem import Floats, Fold, Problem, splits
+from metainf.ensemble import Ensemble
+from metainf.errors import DefaultUnknown, ResearchExtraMissing, TooFewMeasurements
+from metainf.generic import read_fold, read_problem
+from metainf.judge import Outcome, Score, outcomes, score
+from metainf.learner import Learned, LearnedWithMargin
+from metainf.method import Method
+from metainf.problem import UNSEEN, Floats, Fold, Problem, splits
 from metainf.strategy import JsonValue
 from metainf.table import is_measurements, read_table
 from metainf.train import measured_problem
@@ -27,74 +31,109 @@ SELECTOR = "selector"
 SBS = "SBS"
 VBS = "VBS"
 RANDOM_CHOICE = "random"
-DEFAULT = "vLLM default"
-CONFIDENCE = 0.95
-_RESAMPLES = 1_000
-
-Method = Callable[[Fold], Floats]
+DEFAULT = "always the default"
+GIVEN = "test"
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One method on one split. Regret is cost minus best cost, in the unit of the costs (seconds, here)."""
+class Chosen:
+    """What the selector took for one task, with its predicted cost; `measured` is NaN where it is not known."""
 
-    tasks: int
-    slowdown: float
-    slowdown_low: float
-    slowdown_high: float
-    gap_closed_log: float
-    mean_regret: float
-    p95_regret: float
-    top1_accuracy: float
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Plain numbers."""
-        return asdict(self)
+    split: str
+    task_id: str
+    alternative: str
+    predicted: float
+    measured: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores by split, then by method; `vbs` and `SBS` frame the others."""
+    """Scores and outcomes by split, then by method; the selector's choices, and what its bounds kept."""
 
     scores: Mapping[str, Mapping[str, Score]]
+    outcomes: Mapping[str, Mapping[str, tuple[Outcome, ...]]]
+    chosen: tuple[Chosen, ...]
+    promises: Mapping[str, Promises]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Plain numbers by split and method."""
+        """Plain numbers by split and method, and of the bounds by split."""
         return {
-            split: {name: score.to_json() for name, score in methods.items()}
-            for split, methods in self.scores.items()
+            "scores": {
+                split: {name: score.to_json() for name, score in methods.items()}
+                for split, methods in self.scores.items()
+            },
+            "bounds": {split: promises.to_json() for split, promises in self.promises.items()},
         }
 
-    def to_markdown(self) -> str:
-        """One table per split."""
-        lines = []
-        for split, methods in self.scores.items():
-            tasks = next(iter(methods.values())).tasks
-            lines += [
-                f"**{split}** ({tasks} tasks)",
-                "",
-                "| method | slowdown (95 %) | gap closed (log) | mean regret | p95 regret | best taken |",
-                "| --- | --- | --- | --- | --- | --- |",
-            ]
-            lines += [
-                f"| {name} | {s.slowdown:.3f} ({s.slowdown_low:.3f} to {s.slowdown_high:.3f}) "
-                f"| {s.gap_closed_log:.2f} | {s.mean_regret:.3f} | {s.p95_regret:.3f} "
-                f"| {s.top1_accuracy:.0%} |"
-                for name, s in methods.items()
-            ]
-            lines.append("")
-        return "\n".join(lines)
 
+def methods_for(problem: Problem) -> dict[str, Callable[[], Method]]:
+    """Every method that makes sense for a problem, by name: the selector first, then what it is held against.
 
-def evaluate_table(path: Path) -> Evaluation:
-    """Judge the selector on a table: one of measurements, or any table of costs as `generic` describes.
-
-    Raises `TableUnreadable`, `TooFewMeasurements`.
+    On measured strategies the selector is the learner that ships; on any other table it is the ensemble.
     """
-    if is_measurements(path):
-        problem, _ = measured_problem(costs(read_table(path)))
-        return evaluate(problem)
-    return evaluate(read_problem(path))
+    ships = problem.log_targets.shape[1] > 1
+    found: dict[str, Callable[[], Method]] = {SELECTOR: LearnedWithMargin if ships else Ensemble}
+    if ships:
+        found |= {"selector without margin": Learned, "ensemble": Ensemble}
+    found |= {
+        SBS: SingleBest,
+        VBS: VirtualBest,
+        RANDOM_CHOICE: RandomChoice,
+        "k nearest neighbours": NearestNeighbours,
+        "ISAC": Isac,
+        "ALORS": Alors,
+        "random forest": RandomForest,
+        "gradient boosting": GradientBoosting,
+        "best label": BestLabel,
+        "pairwise forest": PairwiseForest,
+    }
+    book = rule_book(problem)
+    if book:
+        found["expert rules"] = lambda: ExpertRules(book)
+    if problem.default is not None:
+        found[DEFAULT] = AlwaysDefault
+    return found
+
+
+def read_any(path: Path, default: str | None = None) -> Problem:
+    """A table of measurements, or any table of costs as `generic` describes.
+
+    Raises `TableUnreadable`, `DefaultUnknown`.
+    """
+    if not is_measurements(path):
+        return _known_default(read_problem(path, default))
+    problem, _ = measured_problem(costs(read_table(path)))
+    return problem if default is None else _known_default(replace(problem, default=default))
+
+
+def _known_default(problem: Problem) -> Problem:
+    known = tuple(sorted(set(problem.alternatives)))
+    if problem.default is not None and problem.default not in known:
+        raise DefaultUnknown(problem.default, known)
+    return problem
+
+
+def evaluate_table(path: Path, test: Path | None = None, default: str | None = None) -> Evaluation:
+    """Judge on the splits of one table; or learn from it and predict `test`, whose costs need not be known.
+
+    Raises `TableUnreadable`, `DefaultUnknown`, `TooFewMeasurements`, `ResearchExtraMissing`.
+    """
+    _require_baselines()
+    if test is None:
+        return evaluate(read_any(path, default))
+    if is_measurements(path) and is_measurements(test):
+        learned = read_any(path, default)
+        return evaluate_folds({GIVEN: (Fold(learned, read_any(test)),)}, methods_for(learned))
+    fold = read_fold(path, test, default)
+    _known_default(fold.train)
+    return evaluate_folds({GIVEN: (fold,)}, methods_for(fold.train))
+
+
+def _require_baselines() -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ResearchExtraMissing("scikit-learn") from error
 
 
 def evaluate(problem: Problem) -> Evaluation:
@@ -102,89 +141,82 @@ def evaluate(problem: Problem) -> Evaluation:
     contested = problem.contested()
     if len(contested.tasks) < 2:
         raise TooFewMeasurements("tasks with two alternatives", len(contested.tasks))
-    methods: dict[str, Method] = {
-        SELECTOR: learned_with_margin if problem.default is not None else learned,
-        SBS: single_best,
-        VBS: virtual_best,
-    }
-    if problem.default is not None:
-        methods |= {"selector without margin": learned, DEFAULT: always_default}
-    scores = {}
-    for split, folds in splits(contested).items():
-        ratios: dict[str, list[_Outcome]] = {name: [] for name in (*methods, RANDOM_CHOICE)}
-        for fold in folds:
-            for name, method in methods.items():
-                ratios[name] += _taken(fold.test, method(fold))
-            ratios[RANDOM_CHOICE] += _at_random(fold.test)
-        sbs_log = _mean_log_slowdown(ratios[SBS])
-        scores[split] = {name: _score(outcomes, sbs_log) for name, outcomes in ratios.items()}
-    return Evaluation(scores)
+    return evaluate_folds(splits(contested), methods_for(contested))
+
+
+def evaluate_folds(
+    folds_of: Mapping[str, Sequence[Fold]],
+    methods: Mapping[str, Callable[[], Method]],
+    *,
+    bounds: bool = True,
+) -> Evaluation:
+    """Given methods on given splits; only tasks with two or more known costs are learned from and scored.
+
+    Without `bounds` nothing is said of what is promised, which takes most of the time.
+    """
+    scores: dict[str, dict[str, Score]] = {}
+    taken: dict[str, dict[str, tuple[Outcome, ...]]] = {}
+    chosen: list[Chosen] = []
+    promises: dict[str, Promises] = {}
+    for split, folds in folds_of.items():
+        group = split.removeprefix(UNSEEN) if split.startswith(UNSEEN) else None
+        runs = {name: [_run(make, fold) for fold in folds] for name, make in methods.items()}
+        chosen += [
+            row
+            for fold, run in zip(folds, runs[SELECTOR], strict=True)
+            for row in _chosen(split, fold.test, run.scores)
+        ]
+        found = {name: tuple(_outcomes_of(folds, of_method, group)) for name, of_method in runs.items()}
+        if found[SELECTOR]:
+            taken[split] = found
+            scores[split] = {
+                name: score(found[name], found[SBS], found[SELECTOR], _mean_ms(runs[name])) for name in found
+            }
+            if bounds:
+                promises[split] = Promises.of(_promised(folds, group))
+    return Evaluation(scores, taken, tuple(chosen), promises)
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a method got on one task; for a random choice, expectations."""
+class _Run:
+    """One method on one fold: its scores, and what a task's decision took."""
 
-    log_slowdown: float
-    regret: float
-    best_taken: float
-
-
-def _penalised(costs_of_task: Floats) -> Floats:
-    return np.where(np.isfinite(costs_of_task), costs_of_task, np.nanmax(costs_of_task))
+    scores: Floats
+    ms_per_task: float
 
 
-def _taken(test: Problem, scores: Floats) -> list[_Outcome]:
-    """The outcome of taking the lowest score of each task; ties and NaN go to the first, the last by
-    name.
-    """
-    outcomes = []
-    for indices in test.tasks.values():
-        task_costs = _penalised(test.costs[indices])
+def _run(make: Callable[[], Method], fold: Fold) -> _Run:
+    method = make().fit(fold.train.contested())
+    # The oracle alone is shown the answers.
+    asked = fold.test if isinstance(method, VirtualBest) else fold.test.without_costs()
+    began = time.perf_counter()
+    scores = method.predict(asked)
+    return _Run(scores, (time.perf_counter() - began) * 1e3 / max(len(fold.test.tasks), 1))
+
+
+def _mean_ms(runs: Iterable[_Run]) -> float:
+    return float(np.mean([run.ms_per_task for run in runs]))
+
+
+def _outcomes_of(folds: Sequence[Fold], runs: Sequence[_Run], group: str | None) -> Iterable[Outcome]:
+    for fold, run in zip(folds, runs, strict=True):
+        judged = fold.test.contested_mask()
+        yield from outcomes(fold.test.take(judged), run.scores[judged], group)
+
+
+def _promised(folds: Sequence[Fold], group: str | None) -> Iterable[Promise]:
+    for fold in folds:
+        yield from promised(Fold(fold.train.contested(), fold.test.contested()), group)
+
+
+def _chosen(split: str, test: Problem, scores: Floats) -> Iterable[Chosen]:
+    for task_id, indices in test.tasks.items():
         of_task = np.where(np.isnan(scores[indices]), np.inf, scores[indices])
-        cost, best = task_costs[int(np.argmin(of_task))], float(task_costs.min())
-        outcomes.append(_Outcome(float(np.log(cost / best)), float(cost - best), float(cost == best)))
-    return outcomes
-
-
-def _at_random(test: Problem) -> list[_Outcome]:
-    outcomes = []
-    for indices in test.tasks.values():
-        task_costs = _penalised(test.costs[indices])
-        best = task_costs.min()
-        outcomes.append(
-            _Outcome(
-                log_slowdown=float(np.log(task_costs / best).mean()),
-                regret=float((task_costs - best).mean()),
-                best_taken=float((task_costs == best).mean()),
-            )
+        index = indices[int(of_task.argmin())]
+        yield Chosen(
+            split=split,
+            task_id=task_id,
+            alternative=test.alternatives[index],
+            predicted=float(np.exp(scores[index])),
+            measured=float(test.costs[index]),
         )
-    return outcomes
-
-
-def _mean_log_slowdown(outcomes: Sequence[_Outcome]) -> float:
-    return float(np.mean([outcome.log_slowdown for outcome in outcomes]))
-
-
-def _score(outcomes: Sequence[_Outcome], sbs_log: float) -> Score:
-    logs = np.array([outcome.log_slowdown for outcome in outcomes])
-    regrets = np.array([outcome.regret for outcome in outcomes])
-    low, high = _interval(logs)
-    return Score(
-        tasks=len(outcomes),
-        slowdown=float(np.exp(logs.mean())),
-        slowdown_low=low,
-        slowdown_high=high,
-        gap_closed_log=float(1 - logs.mean() / sbs_log) if sbs_log > 0 else 0.0,
-        mean_regret=float(regrets.mean()),
-        p95_regret=float(np.quantile(regrets, 0.95)),
-        top1_accuracy=float(np.mean([outcome.best_taken for outcome in outcomes])),
-    )
-
-
-def _interval(logs: Floats) -> tuple[float, float]:
-    """Bootstrap interval of the slowdown, over tasks."""
-    rng = np.random.default_rng(0)
-    means = logs[rng.integers(0, len(logs), size=(_RESAMPLES, len(logs)))].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    return float(np.exp(np.quantile(means, tail))), float(np.exp(np.quantile(means, 1 - tail)))

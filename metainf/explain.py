@@ -1,39 +1,82 @@
-"""A choice in plain words, for a person who asks why."""
+"""A choice in plain words and as a table, for a person who asks why."""
+
+from math import expm1
 
 from metainf.choice import Choice, Prediction
 from metainf.facts import Workload
-from metainf.select import expected_secs
+from metainf.features import Planner, Settings
+from metainf.rule import expected_secs
 
-_SHOWN = 5
+_SHOWN = 8
+HEADINGS = (
+    "",
+    "STRATEGY",
+    "EXPECTED TOTAL",
+    "VS TAKEN",
+    "FIRST TOKEN AFTER",
+    "RUN, 90 % SURE",
+    "ENGINE START",
+    "FAILURE CHANCE",
+)
+LEGEND = (
+    "* taken. Expected total: the run with its share of an engine start and of a failure. VS taken: that against the "
+    "strategy taken. Run, 90 % sure: the run alone takes at most this long in nine of ten cases. Engine start: up = it "
+    "runs already; / N = shared by N waiting jobs."
+)
 
 
 def explain(choice: Choice) -> str:
-    """A few lines: the reason and its code, what the workload is like, the best candidates with their
-    arithmetic.
-    """
+    """The reason and its code, what the work is like and what strategies change of it; the table is `rows`."""
     record = choice.record
-    ranked = sorted(
-        choice.predictions,
-        key=lambda prediction: (expected_secs(prediction, record.state), prediction.strategy),
-    )
-    shown = ranked[:_SHOWN]
-    chosen = next(prediction for prediction in ranked if prediction.strategy == choice.strategy.name)
-    if chosen not in shown:
-        shown = [*shown[:-1], chosen]
-    dropped = len(record.candidates) - len(ranked)
     lines = [
         f"{choice.strategy.name}: {choice.reason} ({choice.reason_code}).",
         _describe(record.workload),
-        *(
-            f"  {'*' if prediction is chosen else ' '} {_describe_prediction(prediction, record.state.queued_jobs)}"
-            for prediction in shown
-        ),
+        _scheduled(choice),
     ]
-    if len(ranked) > len(shown):
-        lines.append(f"  and {len(ranked) - len(shown)} more were expected to take longer")
+    if record.state.corrections_log:
+        common = record.state.corrections_log.get("", 0.0)
+        lines.append(
+            f"Jobs run here have moved every prediction by {_share(common)}, some strategies' by more or less."
+        )
+    if record.state.exploration.share_ppm:
+        lines.append(f"The lot let this strategy be taken with a probability of {record.propensity:.1%}.")
+    dropped = len(record.candidates) - len(choice.predictions)
     if dropped:
-        lines.append(f"  {dropped} cannot run this here")
+        lines.append(f"{dropped} of {len(record.candidates)} candidates cannot run this here.")
     return "\n".join(lines)
+
+
+def rows(choice: Choice, shown: int = _SHOWN) -> list[tuple[str, ...]]:
+    """The best candidates with their arithmetic, under `HEADINGS`: what each would have cost, the one taken marked.
+
+    `EXPECTED TOTAL` is the expected run with its share of a start and of a failure.
+    """
+    state = choice.record.state
+    ranked = sorted(choice.predictions, key=lambda each: (expected_secs(each, state), each.strategy))
+    taken = next(each for each in ranked if each.strategy == choice.strategy.name)
+    best = ranked[:shown]
+    if taken not in best:
+        best = [*best[:-1], taken]
+    least = expected_secs(taken, state)
+    return [
+        _row(each, expected_secs(each, state), least, state.queued_jobs, taken=each is taken) for each in best
+    ]
+
+
+def _row(each: Prediction, secs: float, of_taken: float, queued_jobs: int, *, taken: bool) -> tuple[str, ...]:
+    start = "up" if each.restart_secs == 0 else f"{each.restart_secs:.3g} s"
+    if each.restart_secs > 0 and queued_jobs:
+        start += f" / {queued_jobs + 1}"
+    return (
+        "*" if taken else "",
+        each.strategy,
+        f"{secs:.3g} s",
+        "" if taken else f"{secs / of_taken - 1:+.0%}",
+        f"{each.prefill_secs:.2g} s",
+        f"{each.bound_secs:.3g} s",
+        start,
+        f"{each.p_failure:.0%}" if each.p_failure >= 0.05 else "",
+    )
 
 
 def _describe(workload: Workload) -> str:
@@ -45,14 +88,19 @@ def _describe(workload: Workload) -> str:
     )
 
 
-def _describe_prediction(prediction: Prediction, queued_jobs: int) -> str:
-    words = (
-        f"{prediction.total_secs:.3g} s (90 % within {prediction.bound_secs:.3g} s; "
-        f"{prediction.prefill_secs:.2g} s to the first token)"
+def _scheduled(choice: Choice) -> str:
+    """How the strategy taken would go through it."""
+    record = choice.record
+    course = Planner(record.model, record.hardware, record.workload).plan(Settings.of(choice.strategy))
+    return (
+        f"Under it: {course.batch} at a time, {course.prefill_tokens} tokens read in {_steps(course.prefill_steps)}, "
+        f"then at most {_steps(course.decode_steps)} of writing."
     )
-    if prediction.restart_secs > 0:
-        words += f", a start of {prediction.restart_secs:.3g} s"
-        words += f" shared by {queued_jobs + 1} jobs" if queued_jobs else ""
-    if prediction.p_failure >= 0.05:
-        words += f", {prediction.p_failure:.0%} likely to fail"
-    return f"{prediction.strategy:<18} {words}"
+
+
+def _steps(count: int) -> str:
+    return "one step" if count == 1 else f"{count} steps"
+
+
+def _share(log_secs: float) -> str:
+    return f"{expm1(log_secs):+.0%}"

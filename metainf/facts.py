@@ -13,9 +13,12 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metainf.errors import ModelUnreadable
-from protocol.digest import JsonValue
+
+if TYPE_CHECKING:
+    from protocol.digest import JsonValue
 
 # Cache block sizes, in tokens, for which shared prefixes are counted; 1 counts every shared token.
 SHARING_BLOCKS = (1, 16, 32, 64, 128)
@@ -23,7 +26,11 @@ SHARING_BLOCKS = (1, 16, 32, 64, 128)
 # Trigrams are counted in at most this many tokens, so that extraction stays well under a millisecond.
 _TRIGRAM_SAMPLE = 2_048
 
-_BYTES_PER_DTYPE = {
+# Where families of workloads part: this share of the prompts is shared; a median request writes no more than this.
+FAMILY_SHARED_RATIO = 0.3
+FAMILY_READING_TOKENS = 8
+
+BYTES_PER_DTYPE = {
     "float32": 4,
     "bfloat16": 2,
     "float16": 2,
@@ -40,7 +47,7 @@ class _Facts:
 
     __slots__ = ()
 
-    def to_json(self) -> dict[str, JsonValue]:
+    def to_json(self) -> "dict[str, JsonValue]":
         """Plain JSON values, tuples as lists."""
         values: dict[str, JsonValue] = {}
         for name, value in asdict(self).items():  # type: ignore[call-overload]  # subclasses are dataclasses
@@ -76,7 +83,7 @@ class ModelFacts(_Facts):
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of key and value one token leaves in the cache, over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * _BYTES_PER_DTYPE.get(self.dtype, 4)
+        return 2 * self.layers * self.kv_heads * self.head_dim * BYTES_PER_DTYPE.get(self.dtype, 4)
 
     @classmethod
     def from_dir(cls, model_dir: Path) -> "ModelFacts":
@@ -112,14 +119,14 @@ class ModelFacts(_Facts):
             parameters=parameters
             or _llama_parameters(tied=config.get("tie_word_embeddings") is True, **shape),
             dtype=dtype,
-            weight_bytes_per_param=dtype_bytes or _BYTES_PER_DTYPE.get(dtype, 4),
+            weight_bytes_per_param=dtype_bytes or BYTES_PER_DTYPE.get(dtype, 4),
             max_model_len=number("max_position_embeddings"),
             random_weights=not weights,
             **shape,
         )
 
 
-def _read_config(model_dir: Path) -> dict[str, JsonValue]:
+def _read_config(model_dir: Path) -> "dict[str, JsonValue]":
     try:
         config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
     except OSError as error:
@@ -147,7 +154,7 @@ def _stored_weights(files: Sequence[Path]) -> tuple[int, int]:
                 parameters += count
                 per_dtype[tensor["dtype"]] = per_dtype.get(tensor["dtype"], 0) + count
     commonest = max(per_dtype, key=lambda dtype: (per_dtype[dtype], dtype), default="")
-    return parameters, _BYTES_PER_DTYPE.get(commonest, 0)
+    return parameters, BYTES_PER_DTYPE.get(commonest, 0)
 
 
 def _llama_parameters(
@@ -326,6 +333,15 @@ class Workload(_Facts):
     def ngram_overlap(self) -> float:
         """Share of a prompt's trigrams that repeat an earlier one of the same prompt."""
         return self.repeated_trigrams_ppm / 1e6
+
+    @property
+    def family(self) -> str:
+        """What kind of work this is, by what costs most: `one prompt`, `shared prefix`, `reading` or `writing`."""
+        if self.prompts == 1:
+            return "one prompt"
+        if self.shared_prefix_ratio >= FAMILY_SHARED_RATIO:
+            return "shared prefix"
+        return "reading" if self.output_quantiles[1] <= FAMILY_READING_TOKENS else "writing"
 
     def shared_in_blocks(self, block_size: int) -> int:
         """Shared tokens in whole blocks of `block_size`; for a size not counted, those of the next greater

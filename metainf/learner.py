@@ -5,11 +5,13 @@ pairs.
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from metainf.problem import Floats, Fold, Problem
+from metainf.problem import Floats, Problem
 
 if TYPE_CHECKING:
     from catboost import CatBoost
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 LEAST_MARGIN = 0.05
 BOUND_QUANTILE = 0.9
 FOLDS = 5
+# Members of a group beyond these share a fold.
+MOST_GROUP_FOLDS = 8
+# A table of more tasks than this is calibrated on this many of its folds.
+MANY_TASKS = 300
+FEW_FOLDS = 2
+# A member of a group with fewer pairs has no quantile of its own.
+LEAST_MEMBER_PAIRS = 10
 
 # The standard deviation of a normal distribution over its median absolute deviation.
 _NORMAL_PER_MEDIAN = 1.4826
@@ -50,19 +59,64 @@ def predict_log_costs(model: "CatBoost", problem: Problem) -> Floats:
     return relative.reshape(len(problem.rows), -1)[:, -1] + problem.offset_log
 
 
-def held_out_residuals(problem: Problem) -> Floats:
-    """log(actual / predicted) of every pair that succeeded, by models that never saw its task; NaN for
-    the others.
+def held_out_residuals(problem: Problem, group: str | None = None) -> Floats:
+    """log(actual / predicted) of pairs that succeeded, by models that never saw their task; NaN for the
+    others.
+
+    With a `group` of two or more members, by models that never saw the task's member of it.
     """
-    folds = problem.task_folds(FOLDS)
+    folds = _folds(problem, group)
     residuals = np.full(len(folds), np.nan)
-    for fold in range(FOLDS):
+    # Of many tasks a few folds tell enough.
+    tried = np.unique(folds) if len(problem.tasks) <= MANY_TASKS else np.unique(folds)[:FEW_FOLDS]
+    for fold in tried:
         held_out = (folds == fold) & np.isfinite(problem.costs)
         if held_out.any():
             model = fit(problem.take(folds != fold))
             test = problem.take(held_out)
             residuals[held_out] = np.log(test.costs) - predict_log_costs(model, test)
     return residuals
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Held-out residuals to take bounds from: of tasks left out, and for each member of a group, of that member left
+    out.
+    """
+
+    of_tasks: Floats
+    of_members: tuple[Floats, ...] = ()
+
+    def bound_log(self, quantile: float = BOUND_QUANTILE) -> float:
+        """What to add to a predicted log cost so that this share of costs lies below.
+
+        Tasks of one member err together, so what holds for all of them pooled does not hold for a new member. Each
+        member left out gives a bound of its own, and of these the conformal quantile is taken, which is the largest
+        where members are few.
+        """
+        own = [conformal_bound(residuals, quantile) for residuals in self.of_members]
+        of_new_member = [conformal_bound(np.array(own), quantile)] if own else []
+        return max([conformal_bound(self.of_tasks, quantile), *of_new_member])
+
+
+def calibrate(problem: Problem, group: str | None) -> Calibration:
+    """For tasks whose member of a group, if one is named, may be new."""
+    of_members = () if group is None else member_residuals(problem, group)
+    return Calibration(held_out_residuals(problem), of_members)
+
+
+def member_residuals(problem: Problem, group: str) -> tuple[Floats, ...]:
+    """Of each member of a group, by models that never saw it; only of members with enough pairs."""
+    residuals, members = held_out_residuals(problem, group), np.array(problem.groups[group])
+    found = (residuals[(members == each) & np.isfinite(residuals)] for each in np.unique(members))
+    return tuple(each for each in found if len(each) >= LEAST_MEMBER_PAIRS)
+
+
+def _folds(problem: Problem, group: str | None) -> npt.NDArray[np.int64]:
+    if group is not None and len(set(problem.groups[group])) >= 2:
+        members = np.unique(np.array(problem.groups[group]), return_inverse=True)[1]
+        return members.astype(np.int64) % MOST_GROUP_FOLDS
+    return problem.task_folds(FOLDS)
 
 
 def spreads(problem: Problem, residuals: Floats) -> dict[str, float]:
@@ -83,10 +137,10 @@ def spreads(problem: Problem, residuals: Floats) -> dict[str, float]:
     return {name: _NORMAL_PER_MEDIAN * float(np.median(found)) for name, found in sorted(errors.items())}
 
 
-def conformal_bound(residuals: Floats) -> float:
+def conformal_bound(residuals: Floats, quantile: float = BOUND_QUANTILE) -> float:
     """Split-conformal quantile of n held-out residuals: the one of rank ceil((n + 1) q)."""
     ordered = np.sort(residuals[~np.isnan(residuals)])
-    rank = min(math.ceil((len(ordered) + 1) * BOUND_QUANTILE), len(ordered))
+    rank = min(math.ceil((len(ordered) + 1) * quantile), len(ordered))
     return float(ordered[rank - 1])
 
 
@@ -101,23 +155,33 @@ def margin(spread_of: Mapping[str, float], best: str, other: str) -> float:
     return max(LEAST_MARGIN, math.expm1(sigma))
 
 
-def learned(fold: Fold) -> Floats:
-    """Predicted log costs of the test pairs."""
-    return predict_log_costs(fit(fold.train), fold.test)
+class Learned:
+    """The regression alone, behind the contract of `metainf.method`."""
+
+    def fit(self, problem: Problem) -> Self:
+        """Learn the costs."""
+        self._model = fit(problem)
+        return self
+
+    def predict(self, problem: Problem) -> Floats:
+        """Predicted log costs of the pairs."""
+        return predict_log_costs(self._model, problem)
 
 
-def learned_with_margin(fold: Fold) -> Floats:
-    """As `learned`, but the default is taken where no other is clearly better: the rule of
-    `select.decide`.
+class LearnedWithMargin(Learned):
+    """As `Learned`, but the default is taken where no other is better by 5 %: the rule of `rule.decide` where
+    nothing has to be started for it.
     """
-    scores = learned(fold)
-    spread_of = spreads(fold.train, held_out_residuals(fold.train))
-    names = fold.test.alternatives
-    for indices in fold.test.tasks.values():
-        default = next((index for index in indices if names[index] == fold.test.default), None)
-        best = indices[int(np.argmin(scores[indices]))]
-        if default is not None:
-            needed = margin(spread_of, names[best], names[default])
-            if scores[default] <= scores[best] + math.log1p(needed):
-                scores[default] = -np.inf
-    return scores
+
+    def predict(self, problem: Problem) -> Floats:
+        """Predicted log costs, the default put first where it is as good."""
+        scores = super().predict(problem)
+        names = problem.alternatives
+        for indices in problem.tasks.values():
+            default = next((index for index in indices if names[index] == problem.default), None)
+            best = indices[int(np.argmin(scores[indices]))]
+            if default is not None and scores[best] < scores[default] <= scores[best] + math.log1p(
+                LEAST_MARGIN
+            ):
+                scores[default] = np.nextafter(scores[best], -np.inf)
+        return scores

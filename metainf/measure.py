@@ -1,23 +1,16 @@
-"""Measuring strategies for real: every task of a plan under every strategy, through the engine room.
+"""Measuring one strategy for real: an engine of the engine room, and what each batch takes on it.
 
-For each model and KV cache a sweep keeps several engines up, one per strategy, runs one unmeasured
-batch on each, then every workload on all of them in turn, so that whatever else the machine does
-meanwhile meets all strategies alike. Each repeat has new tokens of the same shape, so that no run is
-served from the last one's prefix cache. A sweep can be stopped at any time and goes on where it was:
-the table on disk is replaced by a longer one after each group of engines, and at the stop. Crashes,
-hangs and refused starts are outcomes, not ends.
-
-The cost that is learned from is the processor time of the engine's process. With one thread it is about
-what the clock would show on an idle machine, and work beside the sweep moves it little; the clock is
-recorded too.
+Crashes, hangs and refused starts are outcomes, not ends. What is learned from is the processor time of the
+engine's process where it computes on a CPU: with one thread that is about what the clock would show on an
+idle machine, and work beside the sweep moves it little. The clock is recorded too, and counts where a GPU
+computes.
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.strategy import JsonValue, Strategy
-from metainf.table import CRASHED, HUNG, OK, START_FAILED, Measurement, read_table, write_table
+from metainf.table import CRASHED, HUNG, OK, START_FAILED, Measurement
 from metainf.workloads import Batch, Encode, Question
 
 if TYPE_CHECKING:
@@ -39,10 +32,11 @@ EngineKind = Literal["vllm", "fake"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A named workload; `draw` gives its batch for a repeat."""
+    """A named workload; `draw` gives its batch for a repeat. `family` is the kind of work it stands for."""
 
     name: str
     draw: Callable[[int], Batch]
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,96 +50,18 @@ class Setting:
     hardware: HardwareFacts
     tasks: tuple[Task, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a sweep is: runs done of all runs, and what was run last and what came of it."""
-
-    done: int
-    total: int
-    task_id: str
-    strategy: str
-    outcome: str
-    problem: str
+    def task_id(self, task: Task) -> str:
+        """Names the task in a table: model, KV cache, workload."""
+        return f"{self.model_name}/{self.hardware.kv_cache_bytes >> 20}MiB/{task.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What to measure and how.
+class Turn:
+    """Where a run belongs: which repeat of its task, in which block, and what the machine was like then."""
 
-    `resident` engines stay up side by side: more compare more strategies in the same moment, each costs
-    its memory. `run_timeout_secs` is when a single run counts as hung.
-    """
-
-    settings: tuple[Setting, ...]
-    strategies: tuple[Strategy, ...]
-    repeats: int = 3
-    resident: int = 4
-    run_timeout_secs: float = 120.0
-    engine_kind: EngineKind = "vllm"
-
-
-def run_sweep(sweep: Sweep, table: Path, progress: Callable[[Progress], None] = lambda _: None) -> int:
-    """Measure what `table` lacks and add it there; the number of rows added.
-
-    Raises `TableUnreadable` if the file exists and is no such table.
-    """
-    rows = list(read_table(table)) if table.exists() else []
-    before = len(rows)
-    planned = {
-        (_task_id(setting, task), strategy.digest(), repeat)
-        for setting in sweep.settings
-        for task in setting.tasks
-        for strategy in sweep.strategies
-        for repeat in range(sweep.repeats)
-    }
-    done = len(planned & {_key(row) for row in rows})
-    for setting in sweep.settings:
-        facts = ModelFacts.from_dir(setting.model_dir)
-        for group in _groups(sweep.strategies, sweep.resident):
-            known = {_key(row) for row in rows}
-            sessions = [_Session(sweep, setting, facts, strategy) for strategy in group]
-            try:
-                for row in _measure_together(sweep.repeats, setting, sessions, known):
-                    rows.append(row)
-                    done += 1
-                    progress(
-                        Progress(done, len(planned), row.task_id, row.strategy, row.outcome, row.problem)
-                    )
-            finally:
-                # First the rows: a second signal while engines are being stopped must not cost them.
-                if len(rows) > len(known):
-                    write_table(rows, table)
-                for session in sessions:
-                    session.stop()
-    return len(rows) - before
-
-
-def _key(row: Measurement) -> tuple[str, str, int]:
-    return row.task_id, row.strategy_digest, row.repeat
-
-
-def _groups(strategies: Sequence[Strategy], size: int) -> Iterator[Sequence[Strategy]]:
-    return (strategies[start : start + size] for start in range(0, len(strategies), size))
-
-
-def _measure_together(
-    repeats: int, setting: Setting, sessions: Sequence["_Session"], known: AbstractSet[tuple[str, str, int]]
-) -> Iterator[Measurement]:
-    """Every missing run; the strategies take turns on each batch, beginning with another one each time."""
-    turn = 0
-    for repeat in range(repeats):
-        for task in setting.tasks:
-            missing = [s for s in sessions if (_task_id(setting, task), s.digest, repeat) not in known]
-            for session in missing:
-                session.start()
-            turn += 1
-            for index in range(len(missing)):
-                yield missing[(index + turn) % len(missing)].measure(task, repeat)
-
-
-def _task_id(setting: Setting, task: Task) -> str:
-    return f"{setting.model_name}/{setting.hardware.kv_cache_bytes >> 20}MiB/{task.name}"
+    repeat: int
+    block: str = ""
+    calibration_before_secs: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +74,22 @@ class _Run:
     completions: tuple["Completion", ...]
 
 
-class _Session:
-    """One strategy on one setting: an engine, started again after a crash."""
+class Session:
+    """One strategy on one setting: an engine, started again after a crash.
 
-    def __init__(self, sweep: Sweep, setting: Setting, facts: ModelFacts, strategy: Strategy) -> None:
-        self._sweep = sweep
+    `run_timeout_secs` is when a single run counts as hung.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        facts: ModelFacts,
+        strategy: Strategy,
+        kind: EngineKind = "vllm",
+        run_timeout_secs: float = 120.0,
+    ) -> None:
+        self._kind: EngineKind = kind
+        self._run_timeout_secs = run_timeout_secs
         self._setting = setting
         self._model = facts
         self._strategy = strategy
@@ -174,23 +101,23 @@ class _Session:
         self._serial = 0
         self.digest = strategy.digest()
 
-    def measure(self, task: Task, repeat: int) -> Measurement:
+    def measure(self, task: Task, turn: Turn) -> Measurement:
         """One run, whatever comes of it."""
         from engine.base import EngineError, EngineHung
 
-        batch = task.draw(repeat)
+        batch = task.draw(turn.repeat)
         load = os.getloadavg()[0]
         self.start()
         if self._refusal:
-            return self._row(task, repeat, batch, load, START_FAILED, self._refusal)
+            return self._row(task, turn, batch, load, START_FAILED, self._refusal)
         try:
-            return self._measured(task, repeat, batch, load)
+            return self._measured(task, turn, batch, load)
         except EngineHung as error:
             self.stop()
-            return self._row(task, repeat, batch, load, HUNG, str(error))
+            return self._row(task, turn, batch, load, HUNG, str(error))
         except EngineError as error:
             self.stop()
-            return self._row(task, repeat, batch, load, CRASHED, str(error))
+            return self._row(task, turn, batch, load, CRASHED, str(error))
 
     def stop(self) -> None:
         """End the engine; the next run starts another."""
@@ -206,7 +133,7 @@ class _Session:
         from engine.child import ChildEngine
 
         config = EngineConfig(self._setting.model_dir, self._engine_args(), dict(self._strategy.environment))
-        engine = ChildEngine(self._sweep.engine_kind, config, hang_secs=self._sweep.run_timeout_secs)
+        engine = ChildEngine(self._kind, config, hang_secs=self._run_timeout_secs)
         began = time.monotonic()
         try:
             self._facts = engine.start(START_TIMEOUT_SECS)
@@ -232,17 +159,15 @@ class _Session:
         prompts = tuple(tuple(8 + (17 * i + 5 * j) % (vocab - 8) for j in range(24)) for i in range(3))
         return Batch(prompts, (4,) * len(prompts), 0.0)
 
-    def _measured(self, task: Task, repeat: int, batch: Batch, load: float) -> Measurement:
+    def _measured(self, task: Task, turn: Turn, batch: Batch, load: float) -> Measurement:
         assert self._engine is not None
         before = self._engine.metrics()
         run = self._run(batch)
         after = self._engine.metrics()
         failed = [completion.error for completion in run.completions if completion.error is not None]
         if failed:
-            return self._row(
-                task, repeat, batch, load, CRASHED, f"{len(failed)} requests failed: {failed[0]}"
-            )
-        row = self._row(task, repeat, batch, load, OK, "")
+            return self._row(task, turn, batch, load, CRASHED, f"{len(failed)} requests failed: {failed[0]}")
+        row = self._row(task, turn, batch, load, OK, "")
         return replace(
             row,
             cpu_secs=run.cpu_secs,
@@ -276,36 +201,41 @@ class _Session:
             for index, (prompt, limit) in enumerate(zip(batch.prompts, batch.max_tokens, strict=True))
         ]
         began, cpu_began, clock_began = time.monotonic(), _cpu_secs(self._pid), time.time()
-        self._engine.submit(requests)
+        at_once = batch.concurrency or len(requests)
+        self._engine.submit(requests[:at_once])
+        submitted = at_once
         completions: dict[str, Completion] = {}
         while len(completions) < len(requests):
             for event in self._engine.events(timeout_secs=1.0):
                 if isinstance(event, Completion):
                     completions[event.request_id] = event
-            if time.monotonic() - began > self._sweep.run_timeout_secs:
-                raise EngineHung(f"a batch took more than {self._sweep.run_timeout_secs:g} s")
+            due = min(at_once + len(completions), len(requests))
+            if submitted < due:
+                self._engine.submit(requests[submitted:due])
+                submitted = due
+            if time.monotonic() - began > self._run_timeout_secs:
+                raise EngineHung(f"a batch took more than {self._run_timeout_secs:g} s")
         cpu, wall = _cpu_secs(self._pid) - cpu_began, time.monotonic() - began
         ordered = tuple(completions[request.request_id] for request in requests)
-        waits = [(c.first_token_at or c.finished_at) - clock_began for c in ordered]
-        share = min(max(sum(waits) / len(waits) / wall, 0.0), 1.0)
+        share = _first_token_share(ordered, clock_began, wall, at_once)
         return _Run(cpu, wall, share, ordered)
 
     def _row(
-        self, task: Task, repeat: int, batch: Batch, load: float, outcome: str, problem: str
+        self, task: Task, turn: Turn, batch: Batch, load: float, outcome: str, problem: str
     ) -> Measurement:
         greedy = len(batch.prompts) if batch.temperature == 0 else 0
         facts = self._facts
         return Measurement(
-            task_id=_task_id(self._setting, task),
+            task_id=self._setting.task_id(task),
             model_name=self._setting.model_name,
             workload_name=task.name,
-            repeat=repeat,
+            repeat=turn.repeat,
             strategy=self._strategy.name,
             strategy_digest=self.digest,
             strategy_json=json.dumps(self._strategy.to_json(), sort_keys=True),
             model=self._model,
             hardware=self._setting.hardware,
-            workload=Workload.from_token_ids(batch.prompts, batch.max_tokens, greedy=greedy),
+            workload=Workload.from_token_ids(batch.prompts, batch.max_tokens, batch.concurrency, greedy),
             outcome=outcome,
             problem=problem,
             cpu_secs=0.0,
@@ -325,12 +255,27 @@ class _Session:
             outputs_sha256="",
             load_average=load,
             measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            engine=facts.engine if facts else self._sweep.engine_kind,
+            engine=facts.engine if facts else self._kind,
             engine_version=facts.version if facts else "",
             engine_dtype=facts.dtype if facts else "",
             python_version=platform.python_version(),
             platform=platform.system(),
+            family=task.family,
+            block=turn.block,
+            calibration_before_secs=turn.calibration_before_secs,
         )
+
+
+def _first_token_share(
+    ordered: Sequence["Completion"], began: float, wall_secs: float, at_once: int
+) -> float:
+    """Mean time to the first token, of the whole time: from the start for requests handed in together, else
+    from each one's own.
+    """
+    together = at_once >= len(ordered)
+    waits = [(c.first_token_at or c.finished_at) - (began if together else c.submitted_at) for c in ordered]
+    spans = [wall_secs if together else c.finished_at - c.submitted_at for c in ordered]
+    return min(max(sum(waits) / max(sum(spans), 1e-9), 0.0), 1.0)
 
 
 def _outputs_sha256(completions: Sequence["Completion"]) -> str:

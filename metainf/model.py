@@ -3,10 +3,9 @@ with a digest.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from metainf.errors import MetaModelUnreadable
+from metainf.trees import Trees, portable
 from protocol.digest import JsonValue, canonical_json, sha256_hex
 
 if TYPE_CHECKING:
     from catboost import CatBoost
 
 FORMAT = "quern-meta-model-1"
+# What is read of a stranger's at most.
+MAX_BYTES = 16 << 20
 SHIPPED = Path(__file__).parent / "data" / "meta-model.json"
 
 Floats = npt.NDArray[np.float64]
@@ -79,9 +81,18 @@ class MetaModel:
     def load(cls, path: Path = SHIPPED) -> "MetaModel":
         """Read a meta-model file. Raises `MetaModelUnreadable`."""
         try:
-            stored = json.loads(path.read_bytes())
+            data = path.read_bytes()
+        except OSError as error:
+            raise MetaModelUnreadable(str(path), f"cannot be read ({error.strerror})") from error
+        return cls.read(data, str(path))
+
+    @classmethod
+    def read(cls, data: bytes, name: str) -> "MetaModel":
+        """From `to_bytes`; `name` says in an error whose bytes they are. Raises `MetaModelUnreadable`."""
+        try:
+            stored = json.loads(data)
             if stored["format"] != FORMAT:
-                raise MetaModelUnreadable(str(path), f"format {stored['format']!r} instead of {FORMAT!r}")
+                raise MetaModelUnreadable(name, f"format {stored['format']!r} instead of {FORMAT!r}")
             return cls(
                 feature_names=tuple(stored["feature_names"]),
                 cost_bytes=base64.b64decode(stored["cost_model"], validate=True),
@@ -92,12 +103,21 @@ class MetaModel:
                 start_secs=_numbers(stored["start_secs"]),
                 provenance=dict(stored["provenance"]),
             )
-        except OSError as error:
-            raise MetaModelUnreadable(str(path), f"cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, MetaModelUnreadable):
                 raise
-            raise MetaModelUnreadable(str(path), "not a complete meta-model file") from error
+            raise MetaModelUnreadable(name, "not a complete meta-model file") from error
+
+    def portable(self) -> "MetaModel":
+        """The same trees as JSON, which others may read: CatBoost's own format is not for bytes of strangers."""
+        return replace(
+            self, cost_bytes=_portable(self.cost_bytes), failure_bytes=_portable(self.failure_bytes)
+        )
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether reading the trees takes no CatBoost."""
+        return all(not each or _is_json(each) for each in (self.cost_bytes, self.failure_bytes))
 
     def predictor(self) -> "Predictor":
         """Ready to predict; unpacks the trees once."""
@@ -121,15 +141,11 @@ class Predictor:
         """Costs of n pairs from n rows of features (order of `feature_names`) and their roofline
         totals, log seconds.
         """
-        relative = np.asarray(self._cost.predict(rows, thread_count=1), dtype=np.float64)
-        seconds = np.exp(relative + roofline_log_secs[:, None])
+        seconds = np.exp(self._cost.predict(rows) + roofline_log_secs[:, None])
         if self._failure is None:
             p_failure = np.full(len(rows), self._failure_rate)
         else:
-            log_odds = np.asarray(
-                self._failure.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
-            )
-            p_failure = 1.0 / (1.0 + np.exp(-log_odds.astype(np.float64)))
+            p_failure = 1.0 / (1.0 + np.exp(-self._failure.predict(rows)[:, 0]))
         return Costs(
             prefill_secs=seconds[:, 0],
             decode_secs=seconds[:, 1],
@@ -139,7 +155,25 @@ class Predictor:
         )
 
 
-def _unpack(stored: bytes) -> "CatBoost":
+def _is_json(stored: bytes) -> bool:
+    return stored.startswith(b"{")
+
+
+def _unpack(stored: bytes) -> Trees:
+    """Raises `MetaModelUnreadable` for JSON that holds no trees."""
+    if not _is_json(stored):
+        return Trees.of(_catboost(stored))
+    try:
+        return Trees.read(stored)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise MetaModelUnreadable("trees", f"they cannot be read ({error})") from error
+
+
+def _portable(stored: bytes) -> bytes:
+    return stored if not stored or _is_json(stored) else portable(_catboost(stored))
+
+
+def _catboost(stored: bytes) -> "CatBoost":
     from catboost import CatBoost
 
     model = CatBoost()

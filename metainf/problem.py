@@ -4,7 +4,7 @@ how to split them.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,12 +16,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Problem:
-    """n (task, alternative) pairs. `costs` are positive, NaN where the alternative failed.
+    """n (task, alternative) pairs. `costs` are positive, NaN where the alternative failed or was cut off.
 
     `rows` are the n x d features, `log_targets` the n x k logarithms to learn, the last of them that of the
     cost, `offset_log` what is known of log cost beforehand (zeros if nothing),
     `groups` name the task's model, hardware or the like for splits, `default` is the alternative to keep to
-    when others are not clearly better, if there is such a one.
+    when others are not clearly better, if there is such a one. `cut_offs` are n costs at which a run was
+    stopped unfinished (NaN for all others): the true cost is at least that. `feature_names` name the
+    columns of `rows`, `task_columns` are those that all alternatives of a task share.
     """
 
     task_ids: tuple[str, ...]
@@ -32,6 +34,9 @@ class Problem:
     offset_log: Floats
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default: str | None = None
+    cut_offs: Floats | None = None
+    feature_names: tuple[str, ...] = ()
+    task_columns: tuple[int, ...] = ()
 
     @cached_property
     def tasks(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -49,16 +54,35 @@ class Problem:
         def kept(values: Sequence[str]) -> tuple[str, ...]:
             return tuple(value for value, keep in zip(values, chosen, strict=True) if keep)
 
-        return Problem(
-            kept(self.task_ids),
-            kept(self.alternatives),
-            self.costs[chosen],
-            self.log_targets[chosen],
-            self.rows[chosen],
-            self.offset_log[chosen],
-            {name: kept(values) for name, values in self.groups.items()},
-            self.default,
+        return replace(
+            self,
+            task_ids=kept(self.task_ids),
+            alternatives=kept(self.alternatives),
+            costs=self.costs[chosen],
+            log_targets=self.log_targets[chosen],
+            rows=self.rows[chosen],
+            offset_log=self.offset_log[chosen],
+            groups={name: kept(values) for name, values in self.groups.items()},
+            cut_offs=None if self.cut_offs is None else self.cut_offs[chosen],
         )
+
+    def judged_costs(self) -> Floats:
+        """What taking each pair is counted as: its cost; where it failed or was cut off, the dearest of its task.
+
+        NaN for the tasks in which nothing is known.
+        """
+        known = self.costs if self.cut_offs is None else np.fmax(self.costs, self.cut_offs)
+        judged = self.costs.copy()
+        for indices in self.tasks.values():
+            of_task = known[indices]
+            if np.isfinite(of_task).any():
+                judged[indices] = np.where(np.isfinite(judged[indices]), judged[indices], np.nanmax(of_task))
+        return judged
+
+    def without_costs(self) -> "Problem":
+        """The same questions without the answers, for a method to be judged on."""
+        unknown = np.full(len(self.costs), np.nan)
+        return replace(self, costs=unknown, log_targets=np.full_like(self.log_targets, np.nan), cut_offs=None)
 
     def task_folds(self, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
         """A fold number for each pair; all pairs of a task share one."""
@@ -66,15 +90,19 @@ class Problem:
         fold_of = {task: int(place) % count for task, place in zip(self.tasks, places, strict=True)}
         return np.array([fold_of[task_id] for task_id in self.task_ids])
 
-    def contested(self) -> "Problem":
-        """Only the tasks with two or more alternatives that succeeded: in the others there is nothing
+    def contested_mask(self) -> Mask:
+        """The pairs of the tasks with two or more alternatives that succeeded: in the others there is nothing
         to choose.
         """
         chosen = np.zeros(len(self.task_ids), dtype=bool)
         for indices in self.tasks.values():
             if np.isfinite(self.costs[indices]).sum() >= 2:
                 chosen[indices] = True
-        return self.take(chosen)
+        return chosen
+
+    def contested(self) -> "Problem":
+        """Only the tasks of `contested_mask`."""
+        return self.take(self.contested_mask())
 
 
 @dataclass(frozen=True)

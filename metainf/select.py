@@ -4,38 +4,38 @@ Deterministic: the same facts, state, candidates and meta-model give the same ch
 that an auditor can replay it from the record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from math import log
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from metainf.catalogue import DEFAULT_NAME, catalogue
+from metainf.catalogue import EXTRAS, catalogue
 from metainf.choice import Choice, Prediction, SelectionRecord, SelectionState
 from metainf.errors import MetaModelMissing, NothingFeasible, RecordUnreadable, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
-from metainf.features import Planner, Settings, plan_features, strategy_features, task_features
-from metainf.learner import margin
+from metainf.features import (
+    PLAN_FEATURES,
+    STRATEGY_FEATURES,
+    Planner,
+    Settings,
+    strategy_features,
+    task_features,
+)
 from metainf.model import SHIPPED, MetaModel
+from metainf.online import corrected
+from metainf.rule import EXPLORED, decide, explore
 from metainf.strategy import Strategy
-
-# A smaller chance of failing is less than tables of this size can tell.
-LEAST_FAILURE = 0.01
-
-FASTEST = "SELECT-001"
-KEPT_RUNNING = "SELECT-002"
-DEFAULT_AS_GOOD = "SELECT-003"
-ONLY_ONE = "SELECT-004"
-NO_BOUND_FITS = "SELECT-005"
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     strategy: Strategy
     settings: Settings
-    features: Mapping[str, float]
+    values: tuple[float, ...]
     digest: str
 
 
@@ -46,11 +46,12 @@ class Selector:
         self.meta_model_digest = meta_model.digest()
         self._spreads = dict(meta_model.spreads_log)
         self._start_secs = dict(meta_model.start_secs)
-        self._in_order = itemgetter(*meta_model.feature_names)
+        self._feature_names = meta_model.feature_names
         self._predictor = meta_model.predictor()
         version = meta_model.provenance.get("vllm_version")
         self._vllm_version = version if isinstance(version, str) else ""
         self._prepared: dict[Strategy, _Candidate] = {}
+        self._columns: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Selector":
@@ -84,6 +85,9 @@ class Selector:
             raise NothingFeasible(tuple(obstacles))
         predictions = self._predict(model, hardware, workload, state, feasible)
         index, reason_code, reason = decide(predictions, state, self._spreads)
+        explored = explore(predictions, state, index)
+        if explored.index != index:
+            index, reason_code, reason = explored.index, EXPLORED, explored.reason
         chosen = feasible[index]
         record = SelectionRecord(
             model=model,
@@ -96,6 +100,7 @@ class Selector:
             chosen=chosen.strategy.name,
             chosen_digest=chosen.digest,
             reason_code=reason_code,
+            propensity=explored.propensity,
         )
         return Choice(chosen.strategy, predictions, reason_code, reason, record)
 
@@ -108,7 +113,9 @@ class Selector:
         """
         if record.meta_model_digest != self.meta_model_digest:
             raise MetaModelMissing(record.meta_model_digest, self.meta_model_digest)
-        known = self._known(record.hardware, strategies)
+        # Whoever made the choice may have had more installed than this machine has.
+        every = catalogue(record.hardware.device, self._vllm_version, EXTRAS)
+        known = every if strategies is None else strategies
         by_digest = {candidate.digest: candidate.strategy for candidate in map(self._prepare, known)}
         candidates = []
         for name, digest in record.candidates:
@@ -141,7 +148,8 @@ class Selector:
         prepared = self._prepared.get(strategy)
         if prepared is None:
             settings = Settings.of(strategy)
-            prepared = _Candidate(strategy, settings, strategy_features(settings), strategy.digest())
+            values = tuple(strategy_features(settings).values())
+            prepared = _Candidate(strategy, settings, values, strategy.digest())
             self._prepared[strategy] = prepared
         return prepared
 
@@ -155,132 +163,49 @@ class Selector:
     ) -> tuple[Prediction, ...]:
         shared = task_features(model, hardware, workload)
         planner = Planner(model, hardware, workload)
-        rows, rooflines = [], []
-        for candidate in candidates:
-            expected = planner.plan(candidate.settings)
-            met = plan_features(model, hardware, workload, candidate.settings, expected, planner.usual)
-            rows.append(self._in_order({**shared, **candidate.features, **met}))
-            rooflines.append(expected.total_secs)
-        costs = self._predictor.predict(np.array(rows, dtype=np.float32), np.log(np.array(rooflines)))
+        rows = np.empty(
+            (len(candidates), len(shared) + len(STRATEGY_FEATURES) + len(PLAN_FEATURES)), np.float32
+        )
+        rows[:, : len(shared)] = tuple(shared.values())
+        rows[:, len(shared) :] = [
+            candidate.values + planner.values(candidate.settings) for candidate in candidates
+        ]
+        rows = rows[:, self._columns_of((*shared, *STRATEGY_FEATURES, *PLAN_FEATURES))]
+        rooflines = [planner.plan(candidate.settings).total_secs for candidate in candidates]
+        by_strategy = state.corrections_log
+        known_log_secs = [
+            corrected(log(secs), candidate.strategy.name, by_strategy)
+            for candidate, secs in zip(candidates, rooflines, strict=True)
+        ]
+        costs = self._predictor.predict(rows, np.array(known_log_secs))
         # In the order of the fields of `Prediction`.
         columns = (costs.total_secs, costs.prefill_secs, costs.decode_secs, costs.bound_secs, costs.p_failure)
-        rounded = [[_rounded(value) for value in column.tolist()] for column in columns]
+        rounded = _rounded(np.stack(columns, axis=1))
         starts = self._start_secs_of(candidates, state)
         return tuple(
-            Prediction(candidate.strategy.name, *row)
-            for candidate, *row in zip(candidates, *rounded, starts, strict=True)
+            Prediction(candidate.strategy.name, *(*row, start))
+            for candidate, row, start in zip(candidates, rounded, starts, strict=True)
         )
+
+    def _columns_of(self, names: tuple[str, ...]) -> npt.NDArray[np.int64]:
+        """Where the features that the meta-model learned from stand among all."""
+        if self._columns is None:
+            place = {name: column for column, name in enumerate(names)}
+            self._columns = np.array([place[name] for name in self._feature_names])
+        return self._columns
 
     def _start_secs_of(self, candidates: Sequence[_Candidate], state: SelectionState) -> list[float]:
         """What starting each would cost now; one that nobody has started yet is given the dearest start seen."""
         known = {**self._start_secs, **state.restart_secs}
         dearest = max(known.values(), default=0.0)
         names = [candidate.strategy.name for candidate in candidates]
-        return [0.0 if name == state.running else known.get(name, dearest) for name in names]
+        up = {state.running, *state.resident}
+        return [0.0 if name in up else known.get(name, dearest) for name in names]
 
 
-def _rounded(value: float) -> float:
+def _rounded(values: npt.NDArray[np.float64]) -> list[list[float]]:
     """Six significant digits: beyond that the last bits of `exp` may differ between machines."""
-    return float("%.6g" % value)  # noqa: UP031  # twice as quick as an f-string, and five are due per candidate
-
-
-def expected_secs(prediction: Prediction, state: SelectionState) -> float:
-    """What taking a strategy costs per job: its run, its share of a restart, and doing both again if it
-    fails.
-    """
-    attempt = prediction.total_secs + prediction.restart_secs / (1 + state.queued_jobs)
-    if prediction.p_failure < LEAST_FAILURE:
-        return attempt
-    return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
-
-
-def decide(
-    predictions: Sequence[Prediction], state: SelectionState, spreads: Mapping[str, float]
-) -> tuple[int, str, str]:
-    """Index of the prediction to take, with the code and the words of the reason.
-
-    `spreads` say by strategy how far comparisons with the default are off (log). Pure; ties go to the
-    earlier.
-    """
-    indices = range(len(predictions))
-    scores = [expected_secs(prediction, state) for prediction in predictions]
-    named: Mapping[str, int] = {prediction.strategy: index for index, prediction in enumerate(predictions)}
-    fitting = [index for index in indices if _fits(predictions[index], state)]
-    if not fitting:
-        safe = named.get(DEFAULT_NAME, min(indices, key=lambda index: predictions[index].bound_secs))
-        return (
-            safe,
-            NO_BOUND_FITS,
-            f"no 90 % bound keeps {_limits(state)}: {predictions[safe].strategy}, the safe choice, it is",
-        )
-    best = min(fitting, key=lambda index: scores[index])
-    if len(predictions) == 1:
-        return best, ONLY_ONE, f"{predictions[best].strategy} is the only strategy that can run this"
-
-    def as_good(other: int) -> bool:
-        needed = margin(spreads, predictions[best].strategy, predictions[other].strategy)
-        return other in fitting and scores[other] <= scores[best] * (1 + needed)
-
-    running = named.get(state.running) if state.running is not None else None
-    if running is not None and as_good(running):
-        return running, KEPT_RUNNING, _why_kept(predictions, scores, state, best, running)
-    default = named.get(DEFAULT_NAME)
-    if default is not None and best != default and as_good(default):
-        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[default])}"
-        return default, DEFAULT_AS_GOOD, f"{saved}, too little to be sure of, and so {DEFAULT_NAME}"
-    return best, FASTEST, _why_fastest(predictions, scores, best, default)
-
-
-def _saved(best: float, other: float) -> str:
-    share = 1 - best / other
-    return f"{share:.0%}" if share >= 0.01 else "next to nothing"
-
-
-def _why_kept(
-    predictions: Sequence[Prediction],
-    scores: Sequence[float],
-    state: SelectionState,
-    best: int,
-    running: int,
-) -> str:
-    kept = predictions[running]
-    quickest = min(predictions, key=lambda prediction: prediction.total_secs)
-    if best != running:
-        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[running])}"
-        return f"{kept.strategy} runs already; {saved}, too little to be sure of"
-    if quickest is kept:
-        return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
-    jobs = "one job does" if state.queued_jobs == 0 else f"{state.queued_jobs + 1} jobs do"
-    return (
-        f"{kept.strategy} runs already: {quickest.strategy} would take {quickest.total_secs:.3g} s a job instead "
-        f"of {kept.total_secs:.3g} s, but {jobs} not repay its start of {quickest.restart_secs:.3g} s"
-    )
-
-
-def _why_fastest(
-    predictions: Sequence[Prediction], scores: Sequence[float], best: int, default: int | None
-) -> str:
-    name = predictions[best].strategy
-    if default is None or default == best:
-        return f"{name} is expected to be quickest: {predictions[best].total_secs:.3g} s a job"
-    instead = (
-        f"{scores[best]:.3g} s a job with its share of a start, {scores[default]:.3g} s for {DEFAULT_NAME}"
-    )
-    return f"{name} is expected to be quickest: {instead}"
-
-
-def _fits(prediction: Prediction, state: SelectionState) -> bool:
-    if state.budget_secs is not None and prediction.bound_secs > state.budget_secs:
-        return False
-    return (
-        state.deadline_secs is None or prediction.bound_secs + prediction.restart_secs <= state.deadline_secs
-    )
-
-
-def _limits(state: SelectionState) -> str:
-    limits = []
-    if state.budget_secs is not None:
-        limits.append(f"the budget of {state.budget_secs:g} s")
-    if state.deadline_secs is not None:
-        limits.append(f"the deadline in {state.deadline_secs:g} s")
-    return " and ".join(limits)
+    # One format for all: several times as quick as one for each.
+    written = " ".join(["%.6g"] * values.size) % tuple(values.ravel().tolist())
+    numbers = list(map(float, written.split()))
+    return [numbers[first : first + values.shape[1]] for first in range(0, values.size, values.shape[1])]

@@ -4,7 +4,8 @@ comes from.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Set as AbstractSet
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_origin, get_type_hints
 
@@ -14,7 +15,9 @@ from metainf.facts import HardwareFacts, ModelFacts, Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = "quern-measurements-1"
+SCHEMA_VERSION = "quern-measurements-2"
+# Of the first version, whose rows say nothing of what came later: the fields with defaults.
+READABLE_VERSIONS = ("quern-measurements-1", SCHEMA_VERSION)
 
 OK = "ok"
 START_FAILED = "start-failed"
@@ -32,6 +35,11 @@ class Measurement:
     first token, `decode_*` the rest. `start_*` cover the engine's start and its first, unmeasured batch.
     `load_average` is the machine's when the run began: with other work on it, `wall_secs` counts that
     too. The times are zero where `outcome` is not `ok`; `problem` then says why.
+
+    `family` is the kind of work the task stands for, empty where it stands for none. `block` names the
+    stretch in which the strategies took turns on one batch, and only within it are they compared;
+    `calibration_*_secs` are the processor seconds of one fixed piece of arithmetic just before and just
+    after it, zero where unknown.
     """
 
     task_id: str
@@ -68,6 +76,10 @@ class Measurement:
     engine_dtype: str
     python_version: str
     platform: str
+    family: str = ""
+    block: str = ""
+    calibration_before_secs: float = 0.0
+    calibration_after_secs: float = 0.0
 
 
 _FACTS = {"model": ModelFacts, "hardware": HardwareFacts, "workload": Workload}
@@ -119,12 +131,19 @@ def read_table(path: Path) -> tuple[Measurement, ...]:
     """Every row in file order. Raises `TableUnreadable`."""
     table = read_parquet(path)
     found = (table.schema.metadata or {}).get(b"schema", b"none").decode()
-    if found != SCHEMA_VERSION:
+    if found not in READABLE_VERSIONS:
         raise TableUnreadable(str(path), f"schema {found!r} instead of {SCHEMA_VERSION!r}")
-    missing = sorted(set(_column_types()) - set(table.column_names))
+    missing = sorted(_columns_needed(found) - set(table.column_names))
     if missing:
         raise TableUnreadable(str(path), f"columns missing: {', '.join(missing)}")
     return tuple(_from_flat(row) for row in table.to_pylist())
+
+
+def _columns_needed(version: str) -> AbstractSet[str]:
+    columns = set(_column_types())
+    if version == SCHEMA_VERSION:
+        return columns
+    return columns - {field.name for field in fields(Measurement) if field.default is not MISSING}
 
 
 def file_sha256(path: Path) -> str:
@@ -166,7 +185,7 @@ def _from_flat(flat: dict[str, object]) -> Measurement:
     for field in fields(Measurement):
         kind = _FACTS.get(field.name)
         if kind is None:
-            values[field.name] = flat[field.name]
+            values[field.name] = flat.get(field.name, field.default)
         else:
             inner = {f.name: flat[f"{field.name}_{f.name}"] for f in fields(kind)}
             values[field.name] = kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in inner.items()})

@@ -17,13 +17,14 @@ from metainf.features import Planner, Settings, features
 from metainf.learner import (
     FIXED_PARAMETERS,
     FOLDS,
-    conformal_bound,
+    Calibration,
     fit,
     held_out_residuals,
+    member_residuals,
     spreads,
 )
 from metainf.model import MetaModel
-from metainf.problem import Problem
+from metainf.problem import Floats, Problem
 from metainf.table import OK, Measurement, file_sha256, read_table
 
 if TYPE_CHECKING:
@@ -63,8 +64,13 @@ def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]
         groups={
             "model": tuple(cost.model_name for cost in measured),
             "hardware": tuple(cost.hardware.name for cost in measured),
+            "workload_family": tuple(cost.workload.family for cost in measured),
         },
         default=DEFAULT_NAME,
+        feature_names=names,
+        task_columns=tuple(
+            place for place, name in enumerate(names) if name.startswith(("model_", "hardware_", "workload_"))
+        ),
     )
     return problem, names
 
@@ -92,7 +98,7 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
         cost_bytes=_stored(fit(problem)),
         failure_bytes=_failure_bytes(problem.rows, failed),
         failure_rate=_rounded((int(failed.sum()) + 1) / (len(failed) + 2)),
-        bound_log=_rounded(conformal_bound(residuals)),
+        bound_log=_rounded(_bound_log(problem, residuals)),
         spreads_log={name: _rounded(spread) for name, spread in spreads(problem, residuals).items()},
         start_secs=_start_secs(good),
         provenance={
@@ -106,6 +112,16 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
             "catboost_version": str(catboost.__version__),
         },
     )
+
+
+def _bound_log(problem: Problem, residuals: Floats) -> float:
+    """For a model that nobody measured, on a machine on which others were."""
+    models_on: dict[str, set[str]] = defaultdict(set)
+    for machine, model in zip(problem.groups["hardware"], problem.groups["model"], strict=True):
+        models_on[machine].add(model)
+    shared = np.array([len(models_on[machine]) > 1 for machine in problem.groups["hardware"]])
+    of_members = member_residuals(problem.take(shared), "model") if shared.any() else ()
+    return Calibration(residuals, of_members).bound_log()
 
 
 def _failure_bytes(rows: npt.NDArray[np.float32], failed: npt.NDArray[np.bool_]) -> bytes:

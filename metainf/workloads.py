@@ -10,18 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Ids below this are left to special tokens.
-_FIRST_ID = 8
+FIRST_ID = 8
 
 Encode = Callable[["Question"], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests that arrive together: prompts as token ids, an output limit each, and one temperature."""
+    """Requests for one engine: prompts as token ids, an output limit each, and one temperature.
+
+    They are handed in together, or, with a `concurrency`, that many at once and the next when one ends.
+    """
 
     prompts: tuple[tuple[int, ...], ...]
     max_tokens: tuple[int, ...]
     temperature: float
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Shape:
         rng = random.Random(f"{self.name}/{seed}")
 
         def tokens(count: int) -> list[int]:
-            return [rng.randrange(_FIRST_ID, vocab) for _ in range(count)]
+            return [rng.randrange(FIRST_ID, vocab) for _ in range(count)]
 
         prefixes = [tokens(self.shared_tokens) for _ in range(self.groups)]
         prompts, outputs = [], []
@@ -99,18 +103,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Chat questions for a trained model, answered greedily."""
+    """Chat questions for a trained model. `family` is the kind of traffic they stand for, empty for none."""
 
     name: str
     prompts: int
     output_tokens: int
     write: Callable[[random.Random, int], list[Question]]
+    family: str = ""
+    concurrency: int | None = None
+    temperature: float = 0.0
 
     def draw(self, seed: int, encode: Encode) -> Batch:
         """The batch for a seed, encoded by the model's own tokenizer and chat template."""
         questions = self.write(random.Random(f"{self.name}/{seed}"), self.prompts)
         prompts = tuple(tuple(encode(question)) for question in questions)
-        return Batch(prompts, (self.output_tokens,) * len(prompts), 0.0)
+        return Batch(prompts, (self.output_tokens,) * len(prompts), self.temperature, self.concurrency)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -171,4 +178,20 @@ QUESTIONS: tuple[Questions, ...] = (
     Questions("lookups-short-table", 32, 6, _lookups(12)),
     Questions("lookups-long-table", 32, 6, _lookups(64)),
     Questions("four-lookups", 4, 6, _lookups(64)),
+)
+
+
+def _sums_and_stories(rng: random.Random, count: int) -> list[Question]:
+    return [(_stories if place % 4 == 0 else _sums)(rng, 1)[0] for place in range(count)]
+
+
+# The same questions asked as the kinds of traffic in `traces` are: one after the other, a few at once, in bursts.
+ASKED_LIKE_TRAFFIC: tuple[Questions, ...] = (
+    Questions("chat-stories-two-at-once", 4, 120, _stories, "chat", concurrency=2),
+    Questions("chat-stories-sampled", 5, 120, _stories, "chat", temperature=1.0),
+    Questions("chat-sums-and-stories", 16, 80, _sums_and_stories, "chat", concurrency=4),
+    Questions("evaluation-sums", 64, 8, _sums, "evaluation", concurrency=16),
+    Questions("evaluation-sorts", 24, 16, _sorts, "evaluation", concurrency=8),
+    Questions("agent-lookups", 8, 6, _lookups(64), "agent", concurrency=1),
+    Questions("retrieval-lookup", 1, 6, _lookups(76), "retrieval"),
 )

@@ -1,0 +1,161 @@
+"""The rule of the choice, on predictions: restarts weighed, limits kept, nothing changed for little, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metainf.catalogue import DEFAULT_NAME
+from metainf.choice import Prediction, SelectionState
+from metainf.explore import MOST_EXTRA_RATIO, MOST_OF_DEADLINE
+from metainf.learner import LEAST_MARGIN, margin
+
+# A smaller chance of failing is less than tables of this size can tell.
+LEAST_FAILURE = 0.01
+
+FASTEST = "SELECT-001"
+KEPT_RUNNING = "SELECT-002"
+DEFAULT_AS_GOOD = "SELECT-003"
+ONLY_ONE = "SELECT-004"
+NO_BOUND_FITS = "SELECT-005"
+EXPLORED = "SELECT-006"
+
+
+def expected_secs(prediction: Prediction, state: SelectionState) -> float:
+    """What taking a strategy costs per job: its run, its share of a restart, and doing both again if it
+    fails.
+    """
+    attempt = prediction.total_secs + prediction.restart_secs / (1 + state.queued_jobs)
+    if prediction.p_failure < LEAST_FAILURE:
+        return attempt
+    return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
+
+
+def decide(
+    predictions: Sequence[Prediction], state: SelectionState, spreads: Mapping[str, float]
+) -> tuple[int, str, str]:
+    """Index of the prediction to take, with the code and the words of the reason.
+
+    `spreads` say by strategy how far comparisons with the default are off (log). Pure; ties go to the
+    earlier.
+    """
+    indices = range(len(predictions))
+    scores = [expected_secs(prediction, state) for prediction in predictions]
+    named: Mapping[str, int] = {prediction.strategy: index for index, prediction in enumerate(predictions)}
+    fitting = [index for index in indices if _fits(predictions[index], state)]
+    if not fitting:
+        safe = named.get(DEFAULT_NAME, min(indices, key=lambda index: predictions[index].bound_secs))
+        return (
+            safe,
+            NO_BOUND_FITS,
+            f"no 90 % bound keeps {_limits(state)}: {predictions[safe].strategy}, the safe choice, it is",
+        )
+    best = min(fitting, key=lambda index: scores[index])
+    if len(predictions) == 1:
+        return best, ONLY_ONE, f"{predictions[best].strategy} is the only strategy that can run this"
+
+    def as_good(other: int) -> bool:
+        # A start is not paid for on a guess. Where both must be started, or neither, the better guess is taken.
+        paid = predictions[other].restart_secs == 0 < predictions[best].restart_secs
+        names = predictions[best].strategy, predictions[other].strategy
+        needed = margin(spreads, *names) if paid else LEAST_MARGIN
+        return other in fitting and scores[other] <= scores[best] * (1 + needed)
+
+    running = named.get(state.running) if state.running is not None else None
+    if running is not None and as_good(running):
+        return running, KEPT_RUNNING, _why_kept(predictions, scores, state, best, running)
+    default = named.get(DEFAULT_NAME)
+    if default is not None and best != default and as_good(default):
+        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[default])}"
+        return default, DEFAULT_AS_GOOD, f"{saved}, too little to be sure of, and so {DEFAULT_NAME}"
+    return best, FASTEST, _why_fastest(predictions, scores, best, default)
+
+
+def _saved(best: float, other: float) -> str:
+    share = 1 - best / other
+    return f"{share:.0%}" if share >= 0.01 else "next to nothing"
+
+
+def _why_kept(
+    predictions: Sequence[Prediction],
+    scores: Sequence[float],
+    state: SelectionState,
+    best: int,
+    running: int,
+) -> str:
+    kept = predictions[running]
+    quickest = min(predictions, key=lambda prediction: prediction.total_secs)
+    if best != running:
+        saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[running])}"
+        return f"{kept.strategy} runs already; {saved}, too little to be sure of"
+    if quickest is kept:
+        return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
+    jobs = "one job does" if state.queued_jobs == 0 else f"{state.queued_jobs + 1} jobs do"
+    return (
+        f"{kept.strategy} runs already: {quickest.strategy} would take {quickest.total_secs:.3g} s a job instead "
+        f"of {kept.total_secs:.3g} s, but {jobs} not repay its start of {quickest.restart_secs:.3g} s"
+    )
+
+
+def _why_fastest(
+    predictions: Sequence[Prediction], scores: Sequence[float], best: int, default: int | None
+) -> str:
+    name = predictions[best].strategy
+    if default is None or default == best:
+        return f"{name} is expected to be quickest: {predictions[best].total_secs:.3g} s a job"
+    instead = (
+        f"{scores[best]:.3g} s a job with its share of a start, {scores[default]:.3g} s for {DEFAULT_NAME}"
+    )
+    return f"{name} is expected to be quickest: {instead}"
+
+
+def _fits(prediction: Prediction, state: SelectionState) -> bool:
+    if state.budget_secs is not None and prediction.bound_secs > state.budget_secs:
+        return False
+    return (
+        state.deadline_secs is None or prediction.bound_secs + prediction.restart_secs <= state.deadline_secs
+    )
+
+
+def _limits(state: SelectionState) -> str:
+    limits = []
+    if state.budget_secs is not None:
+        limits.append(f"the budget of {state.budget_secs:g} s")
+    if state.deadline_secs is not None:
+        limits.append(f"the deadline in {state.deadline_secs:g} s")
+    return " and ".join(limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What is taken after all, with the probability that the lot falls so, and why if it is not the best."""
+
+    index: int
+    propensity: float
+    reason: str
+
+
+def explore(predictions: Sequence[Prediction], state: SelectionState, best: int) -> Explored:
+    """Now and then something else than `best`, as `metainf.explore` bounds it."""
+    if not state.exploration.share_ppm:
+        return Explored(best, 1.0, "")
+    scores = [expected_secs(prediction, state) for prediction in predictions]
+    eligible = [
+        index
+        for index, prediction in enumerate(predictions)
+        if index != best
+        and scores[index] <= scores[best] * (1 + MOST_EXTRA_RATIO)
+        and _fits(prediction, state)
+        and _far_from_deadline(prediction, state)
+    ]
+    index, propensity = state.exploration.pick(best, eligible)
+    reason = (
+        f"tried to learn from it: it may take {scores[index] / scores[best] - 1:.0%} longer than "
+        f"{predictions[best].strategy}, and {state.exploration.share_ppm / 10_000:g} % of choices try something"
+    )
+    return Explored(index, float(f"{propensity:.6g}"), reason)
+
+
+def _far_from_deadline(prediction: Prediction, state: SelectionState) -> bool:
+    return (
+        state.deadline_secs is None
+        or prediction.bound_secs + prediction.restart_secs <= MOST_OF_DEADLINE * state.deadline_secs
+    )
