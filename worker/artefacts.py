@@ -1,6 +1,6 @@
 """What this machine holds for a task: its checked input, its progress in the engine, its transaction under way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from worker.codes import Reason
@@ -22,6 +22,7 @@ class Stage(Enum):
     QUEUED = "queued"  # handed over, not yet in the engine
     RUNNING = "running"
     GENERATED = "generated"
+    SEALED = "sealed"  # durable here, and kept from the others until the reveal is open
     STORING = "storing"  # durable here, on its way into the content store
     SAVED = "saved"
 
@@ -33,6 +34,13 @@ class Call(Enum):
     POST = "post"
     SETTLE = "settle"
     RELEASE = "release"
+    COMMIT = "commit"
+    OPEN_REVEAL = "open-reveal"
+    REVEAL = "reveal"
+    CLOSE_ROUND = "close-round"
+    ANSWER = "answer"
+    TIMEOUT = "timeout"
+    EXPIRE = "expire"
     WITHDRAW = "withdraw"
     ANNOUNCE = "announce"
 
@@ -60,7 +68,11 @@ class InputFacts:
 
 @dataclass(slots=True)
 class Artefact:
-    """The local side of one task. `retry_at` is in wall seconds; `under_way` holds while its transaction is open."""
+    """The local side of one task. `retry_at` is in wall seconds; `under_way` holds while its transaction is open.
+
+    Answers to demands go their own way beside it: `answering` are the leaves under way, `unanswerable` says why none
+    can be given.
+    """
 
     input: Input = Input.UNKNOWN
     facts: InputFacts | None = None
@@ -69,18 +81,22 @@ class Artefact:
     retry_at: float = 0.0
     stage: Stage = Stage.IDLE
     attempts: int = 0
+    # What the engine still needs for it at its present speed; None while nobody knows.
+    left_secs: float | None = None
     under_way: Call | None = None
     declined: Reason | None = None
-    refused: int = (
-        0  # why the market skipped the task in the last transaction; a protocol.lifecycle.SkipReason
-    )
+    # protocol.lifecycle.SkipReason by the hash of the transaction that left the task out; strangers' are here too.
+    refused: dict[bytes, int] = field(default_factory=dict)
+    answering: set[int] = field(default_factory=set)
+    answer_retry_at: float = 0.0
+    unanswerable: Reason | None = None
     given_up: bool = False
     alerted: bool = False
 
     @property
     def hopeless(self) -> bool:
         """Nothing this worker can do will end the lease well."""
-        return self.alerted and self.stage in {Stage.IDLE, Stage.SAVED}
+        return self.alerted and self.stage in {Stage.IDLE, Stage.SEALED, Stage.SAVED}
 
 
 NOTHING_YET = Artefact()

@@ -2,6 +2,8 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +32,8 @@ class Chain(_Section):
     deployment: Path = Field(description="deployment file of the market (`quern devnet up` writes one)")
     rpc_url: str = Field(
         "",
-        description="JSON-RPC endpoint; empty takes the deployment file's own. Credentials in it are masked",
+        description="JSON-RPC endpoint, or several with commas between, asked in this order; empty takes the deployment"
+        " file's own. Credentials are masked",
     )
     confirmations: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
@@ -38,6 +41,10 @@ class Chain(_Section):
     )
     poll_ms: Annotated[int, Field(ge=5, le=60_000)] = Field(
         100, description="milliseconds between two looks at the chain"
+    )
+    heads: bool = Field(
+        default=True,
+        description="look also as soon as the node tells of a block over a WebSocket at the RPC address, if it does",
     )
     timeout_secs: Annotated[float, Field(gt=0, le=600)] = Field(
         20.0, description="how long one RPC call may take"
@@ -74,19 +81,52 @@ class Engine(_Section):
         "vllm",
         description='"vllm", or "fake" for tests of the chain side alone: its receipts say so',
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description='"cuda" is an NVIDIA GPU; "auto" takes one if it and vLLM for it are there, else the CPU',
+    )
+    tensor_parallel: Annotated[int, Field(ge=1)] = Field(
+        1, description="devices that share every layer of a model; a strategy that names its own number wins"
+    )
+    pipeline_parallel: Annotated[int, Field(ge=1)] = Field(
+        1, description="groups of devices that hold one part of the layers each; a strategy's own number wins"
+    )
+    kv_cache_mib: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="KV cache of one engine, on each device; 0 takes 256 on a CPU, what weights leave of a GPU",
+    )
     strategies: tuple[str, ...] = Field(
         (), description="strategies the selector may choose from; empty means all that are valid here"
     )
     meta_model: Path | None = Field(
         None, description="meta-model file that chooses; empty takes the one shipped"
     )
+    explore_percent: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0,
+        description="share of choices that try a strategy expected to cost up to a quarter more, to learn from it;"
+        " never near a lease's end",
+    )
     threads: Annotated[int, Field(ge=1)] = Field(
         default_factory=default_threads,
         description="OpenMP threads of the engine; beside busy neighbours a second one is far slower, not faster",
     )
-    slots: Annotated[int, Field(ge=1)] = Field(
-        64,
-        description="prompts given to the engine at a time; the rest wait claimed, at most one batch of them",
+    slots: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="prompts given to the engines at a time, as far as the KV cache will likely hold them; 0 takes 64"
+        " on a CPU, 256 on a GPU. The rest wait claimed, at most one batch of them",
+    )
+    resident: Annotated[int, Field(ge=1, le=64)] = Field(
+        3,
+        description="engines kept up side by side, so that changing strategy or model costs no start; the least worth"
+        " keeping is let go first, none while it works",
+    )
+    memory_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7,
+        description="share of the machine's memory that all engines together may take; one alone may exceed it",
+    )
+    generating: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="engines that generate at the same time; on a CPU they share the cores and gain nothing",
     )
     start_timeout_secs: Annotated[float, Field(gt=0)] = Field(
         180.0, description="an engine not up by then has failed"
@@ -101,9 +141,16 @@ class Engine(_Section):
         0.0, description="speed of the fake engine; 0 is as fast as it can"
     )
 
+    @property
+    def devices(self) -> int:
+        """How many one model is spread over, unless a strategy says otherwise."""
+        return self.tensor_parallel * self.pipeline_parallel
+
 
 class Batches(_Section):
-    """How much is claimed, posted and settled at a time. The worker claims at most one batch ahead of the engine."""
+    """How much is claimed, posted and settled at a time. The worker claims at most one batch ahead of the engine, no
+    more than the KV cache will likely hold and the shortest lease in it has time for.
+    """
 
     tasks: Annotated[int, Field(ge=1, le=1024)] = Field(
         128, description="tasks claimed at most in one transaction"
@@ -116,6 +163,10 @@ class Batches(_Section):
     )
     fetch_ahead: Annotated[int, Field(ge=1)] = Field(
         512, description="inputs fetched and checked before their turn comes"
+    )
+    fetch_ahead_tokens: Annotated[int, Field(ge=1)] = Field(
+        4_000_000,
+        description="prompt tokens of those inputs, kept in memory, beyond which no further one is fetched",
     )
     post_tasks: Annotated[int, Field(ge=1, le=1000)] = Field(
         256, description="results posted at most in one transaction"
@@ -156,6 +207,11 @@ class Limits(_Section):
     lease_margin: Annotated[float, Field(ge=1)] = Field(
         1.5, description="the lease must be so many times the expected seconds"
     )
+    give_up_over: Annotated[float, Field(ge=0)] = Field(
+        1.5,
+        description="a lease is given back when the work left takes so many times what is left of it and part of the"
+        " bond can still be saved; 0 works on, for a late result counts until somebody else takes the lapsed lease",
+    )
     spare_secs: Annotated[int, Field(ge=0)] = Field(
         3, description="seconds kept free at a lease's end for posting"
     )
@@ -172,6 +228,23 @@ class Operations(_Section):
     drain_secs: Annotated[float, Field(ge=0)] = Field(
         600.0,
         description="how long a drain may take to finish, post and settle before the worker stops anyway",
+    )
+
+
+class Learning(_Section):
+    """Learning from the worker's own settled jobs. Corrections are always made; this is about new meta-models."""
+
+    retrain_hours: Annotated[float, Field(ge=0, le=8_760)] = Field(
+        24.0,
+        description="hours between two trainings of a meta-model from the table and this worker's jobs, in a process"
+        " of low priority; it is used if it is better on the latest jobs. 0 never trains and uses what is configured",
+    )
+    niceness: Annotated[int, Field(ge=0, le=19)] = Field(
+        19,
+        description="how far training gives way to whatever else the machine does: 19 the most, 0 not at all",
+    )
+    table: Path | None = Field(
+        None, description="table of measurements to train on beside the jobs; empty takes the one shipped"
     )
 
 
@@ -200,6 +273,7 @@ class WorkerConfig(BaseSettings):
     price: Price = Price()
     limits: Limits = Limits()
     operations: Operations = Operations()
+    learning: Learning = Learning()
 
     @property
     def database(self) -> Path:
@@ -228,14 +302,21 @@ def load(path: Path) -> WorkerConfig:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig("config", str(path), f"not valid TOML: {error}") from error
-    try:
+    with naming_the_setting():
         config = WorkerConfig(**values)
+    return _anchored(config, path.parent.resolve())
+
+
+@contextmanager
+def naming_the_setting() -> Iterator[None]:
+    """Settings put together inside raise BadConfig, naming the first that is wrong."""
+    try:
+        yield
     except ValidationError as error:
         first = error.errors()[0]
         raise BadConfig(
             ".".join(str(part) for part in first["loc"]), first.get("input"), first["msg"]
         ) from error
-    return _anchored(config, path.parent.resolve())
 
 
 def _anchored(config: WorkerConfig, base: Path) -> WorkerConfig:
@@ -250,6 +331,9 @@ def _anchored(config: WorkerConfig, base: Path) -> WorkerConfig:
             "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
             "engine": config.engine.model_copy(
                 update={"meta_model": at(config.engine.meta_model) if config.engine.meta_model else None}
+            ),
+            "learning": config.learning.model_copy(
+                update={"table": at(config.learning.table) if config.learning.table else None}
             ),
             "keys": config.keys.model_copy(update={"keystore": at(config.keys.keystore)}),
             "models": tuple(Model(path=at(model.path)) for model in config.models),

@@ -1,133 +1,82 @@
-"""The engine under the worker: one child process at a time, kept fed, changed when the selector says so, buried and
-replaced when it fails. Everything happens on one thread; the worker hands in jobs and takes out outcomes.
+"""The engines under the worker: child processes kept fed, chosen among by the selector, buried and replaced when they
+fail. Everything happens on one thread; the worker hands in jobs and takes out outcomes.
 """
 
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from engine.base import (
-    Completion,
-    EngineConfig,
-    EngineError,
-    EngineFacts,
-    Event,
-    GenerationRequest,
-    JsonValue,
-    Progress,
-    Sampling,
-)
-from engine.child import ChildEngine
-from metainf import Choice, SelectionState, Strategy
-from protocol.errors import QuernError
-from protocol.params import GenerationParams
+from engine.base import EngineError
+from worker.classes import Classes
 from worker.config import Engine as EngineSettings
-from worker.decide import Rates
-from worker.inputs import CheckedInput
+from worker.database import Database
+from worker.fleet import Fleet
+from worker.gauge import EngineStatus, Gauge
+from worker.jobs import Failed, Job, engine_config
+from worker.memory import memory_of
 from worker.models import ServedModel
-from worker.results import Generated, Run
-from worker.selection import Chooser, prediction_of, rates_of, servable
+from worker.pace import OutputShare
+from worker.planning import CannotRun, Plan, Planner, Situation
+from worker.progress import ProgressLog
+from worker.resident import Resident, outcome_of
+from worker.results import Generated
+from worker.run import Run
+from worker.selection import Chooser, servable
+from worker.waiting import Room, next_group
 
 LOG = logging.getLogger("quern.worker.engine")
 _EVENT_WAIT_SECS = 0.02
-_SPEED_WINDOW_SECS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A claimed task with its checked input. `lease_end` is in wall seconds; `attempts` counts earlier failures."""
-
-    task_id: bytes
-    model: ServedModel
-    checked: CheckedInput
-    lease_end: float
-    attempts: int
-
-    @property
-    def prompts(self) -> int:
-        return len(servable(self.checked))
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The engine did not get through a task."""
-
-    task_id: bytes
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """A snapshot for reports."""
-
-    strategy: str | None = None
-    why: str = ""
-    engine: str = ""
-    starts: int = 0
-    failures: int = 0
-    output_tokens: int = 0
-    tokens_per_s: float = 0.0
-    rates: Rates = field(default_factory=Rates)
-    tokens_done: Mapping[bytes, int] = field(default_factory=dict)
-    running: frozenset[bytes] = frozenset()
-
-
-@dataclass(slots=True)
-class _Running:
-    job: Job
-    run: Run
-    started_at: float
-    completions: dict[int, Completion] = field(default_factory=dict)
-    tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Resident:
-    """The engine that is up."""
-
-    engine: ChildEngine
-    facts: EngineFacts
-    model: ServedModel
-    strategy: Strategy
+_CPU_SLOTS, _GPU_SLOTS = 64, 256
 
 
 class EngineHost:
-    """Feeds one resident engine. `wake` is called, from the host's thread, whenever there is something to take."""
+    """Feeds the engines. `wake` is called, from the host's thread, whenever there is something to take."""
 
     def __init__(
-        self, settings: EngineSettings, chooser: Chooser, log_dir: Path, wake: Callable[[], None]
+        self,
+        settings: EngineSettings,
+        chooser: Chooser,
+        classes: Classes,
+        database: Database,
+        log_dir: Path,
+        wake: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._chooser = chooser
+        self._classes = classes
         self._log_dir = log_dir
         self._wake = wake
+        self._slots = settings.slots or (_GPU_SLOTS if chooser.hardware.device == "cuda" else _CPU_SLOTS)
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._outcomes: deque[Generated | Failed] = deque()
         self._dropped: set[bytes] = set()
+        self._saved: set[bytes] = set()
         self._stopping = False
+        self._end: Exception | None = None
         # Only the host's thread touches what follows.
-        self._resident: _Resident | None = None
-        self._running: dict[bytes, _Running] = {}
+        self._fleet = Fleet(settings.resident, memory_of(settings, chooser.hardware))
+        self._progress = ProgressLog(log_dir / "progress.log")
+        self._planner = Planner(chooser, self._progress, database)
+        self._fed: Resident | None = None
         self._ready: list[Generated | Failed] = []
-        self._broken: dict[str, str] = {}
-        self._start_secs: dict[str, float] = {}
-        self._produced: deque[tuple[float, int]] = deque()
-        self._last_event_at = 0.0
-        self._status = EngineStatus()
+        self._output_share = OutputShare()
+        self._gauge = Gauge(self._fleet, self._output_share)
         self._thread = threading.Thread(target=self._loop, name="engine-host", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Queue a claimed task; returns at once."""
+    def recover(self, task_ids: Collection[bytes]) -> None:
+        """Before the start: of what an earlier process had in work only these tasks are still to be run."""
+        self._progress.keep_only(task_ids)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue claimed tasks; returns at once."""
         with self._changed:
-            self._waiting.append(job)
+            self._waiting.extend(jobs)
             self._changed.notify_all()
 
     def drop(self, task_id: bytes) -> None:
@@ -136,24 +85,33 @@ class EngineHost:
             self._dropped.add(task_id)
             self._changed.notify_all()
 
+    def saved(self, task_ids: Iterable[bytes]) -> None:
+        """Their results are durable: what was kept of them on the way can go."""
+        with self._changed:
+            self._saved.update(task_ids)
+
     def take(self) -> list[Generated | Failed]:
-        """Outcomes since the last call."""
+        """Outcomes since the last call. Raises what ended the thread, if something did: no work is done any more."""
+        if self._end is not None:
+            raise self._end
         with self._changed:
             taken = list(self._outcomes)
             self._outcomes.clear()
             return taken
 
+    def kv_tokens(self, model: ServedModel) -> int:
+        """How many tokens an engine for it holds."""
+        return self._chooser.kv_tokens(model, self._settings.devices)
+
     def status(self) -> EngineStatus:
-        return self._status
+        return self._gauge.status
 
     def stop(self) -> None:
-        """End the thread and the child, whatever they are doing."""
+        """End the thread and the children, whatever they are doing."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        resident = self._resident
-        if resident is not None:
-            resident.engine.stop()
+        self._fleet.stop()
         if self._thread.is_alive():
             self._thread.join(self._settings.start_timeout_secs)
 
@@ -161,239 +119,205 @@ class EngineHost:
         try:
             while not self._stopping:
                 self._drop_lost()
+                self._clear_fallen()
                 self._admit()
-                # The engine is fed before anybody is kept busy with what it finished.
+                # The engines are fed before anybody is kept busy with what they finished.
                 self._publish()
                 self._hear()
+                self._gauge.keep_up()
+                self._progress.flush()
+        except Exception as error:
+            # A full disk, or a defect of ours: whoever asks for outcomes next is told, and ends the worker.
+            LOG.exception("no engine can be worked with any more")
+            self._end = error
+            self._wake()
         finally:
-            self._retire()
+            self._fleet.stop()
+            self._progress.close()
 
     def _hear(self) -> None:
         """Wait for tokens if any are due, for jobs otherwise."""
-        resident = self._resident
-        if resident is None or not self._running:
+        busy = self._fleet.busy
+        if not busy:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._stopping or self._dropped, 1.0)
             return
-        try:
-            events = resident.engine.events(_EVENT_WAIT_SECS)
-            silent_secs = time.monotonic() - self._last_event_at
-            if not events and silent_secs > self._settings.hang_secs:
-                self._bury(f"no token for {silent_secs:.0f} s")
-                return
-        except EngineError as error:
-            if not self._stopping:
-                self._bury(str(error))
-            return
-        if events:
-            self._last_event_at = time.monotonic()
-            self._note(events)
-
-    def _note(self, events: list[Event]) -> None:
-        fresh = 0
-        for event in events:
-            task_id, _, place = event.request_id.partition("/")
-            running = self._running.get(bytes.fromhex(task_id))
-            if running is None:
+        for resident in busy:
+            try:
+                heard = resident.hear(_EVENT_WAIT_SECS / len(busy))
+            except EngineError as error:
+                if self._stopping:
+                    return
+                self._bury(resident, error)
                 continue
-            if isinstance(event, Progress):
-                running.tokens += len(event.token_ids)
-                fresh += len(event.token_ids)
-            else:
-                running.completions[int(place)] = event
-                if len(running.completions) == running.job.prompts:
-                    self._finish(running)
-        self._report(fresh)
-
-    def _finish(self, running: _Running) -> None:
-        del self._running[running.job.task_id]
-        errors = [item.error for item in running.completions.values() if item.error is not None]
-        if len(errors) == len(running.completions):
-            self._out(Failed(running.job.task_id, f"every prompt failed: {errors[0]}"))
-            return
-        job = running.job
-        self._out(
-            Generated(
-                job.task_id,
-                job.checked,
-                job.model,
-                running.run,
-                running.completions,
-                running.started_at,
-                time.time(),
-            )
-        )
+            if heard.outcomes:
+                self._planner.got_through(resident.model, resident.strategy, resident.peak_tokens)
+            self._ready += heard.outcomes
+            if heard.tokens or heard.outcomes:
+                self._gauge.read(heard.tokens)
 
     def _drop_lost(self) -> None:
         with self._changed:
             dropped, self._dropped = self._dropped, set()
+            saved, self._saved = self._saved, set()
             if dropped:
                 self._waiting = deque(job for job in self._waiting if job.task_id not in dropped)
-        for task_id in dropped:
-            running = self._running.pop(task_id, None)
-            if running is not None and self._resident is not None:
-                try:
-                    self._resident.engine.abort(
-                        [_request_id(task_id, place) for place in _places(running.job)]
-                    )
-                except EngineError as error:
-                    self._bury(str(error))
+        for resident in self._fleet:
+            try:
+                resident.drop(dropped & resident.running)
+            except EngineError as error:
+                self._bury(resident, error)
+        self._progress.forget(dropped | saved)
+
+    def _clear_fallen(self) -> None:
+        """An engine that ends with nothing inside costs nobody anything but its next start."""
+        for resident, error in self._fleet.fallen():
+            LOG.warning("idle engine of strategy %s failed: %s", resident.strategy.name, error)
+            self._gauge.failed()
 
     def _admit(self) -> None:
-        """Give the engine what it has room for, all under one strategy."""
+        """Give an engine what there is room for, all under one strategy."""
         group = self._next_group()
         if not group:
             return
-        model = group[0].model
-        state = SelectionState(
-            running=self._resident.strategy.name
-            if self._resident and self._resident.model.id == model.id
-            else None,
-            queued_jobs=max(0, len(self._waiting) // len(group) - 1),
-            restart_secs=dict(self._start_secs),
-            deadline_secs=round(max(0.0, min(job.lease_end for job in group) - time.time()), 1),
-            allowed=self._usable(),
-        )
+        first = group[0]
+        if self._finished_before(first):
+            return
         try:
-            choice = self._chooser.choose(model, [job.checked for job in group], state)
-        except QuernError as error:
+            plan = self._planner.plan(group, self._situation(first.model))
+        except CannotRun as error:
             self._discard(group, str(error))
             return
-        resident = self._resident
-        same = resident is not None and resident.model.id == model.id and resident.strategy == choice.strategy
-        if not same:
-            if self._running:
-                # What runs finishes first; then this group is looked at again.
+        resident, busy = self._fleet.find(first.model, plan.strategy), self._fleet.busy
+        if resident not in busy and len(busy) >= self._settings.generating:
+            # What runs finishes first; then this group is looked at again.
+            return
+        if resident is None:
+            resident = self._start(group, plan)
+            if resident is None or not self._admitted(group, resident):
                 return
-            if not self._start(model, choice):
-                return
-        self._take_waiting(group)
-        self._feed(group, choice)
+        if plan.choice is None and not self._planner.same_engine(group, resident.facts):
+            return
+        self._wait_no_more(group)
+        self._feed(resident, group, plan)
 
-    def _next_group(self) -> list[Job]:
-        """The first waiting job and those behind it that go along: same model, room left. Failed jobs go alone."""
-        room = self._settings.slots - sum(running.job.prompts for running in self._running.values())
-        group: list[Job] = []
-        with self._changed:
-            for job in self._waiting:
-                alone = job.attempts > 0
-                if group and (alone or job.model.id != group[0].model.id):
-                    break
-                if alone and self._running:
-                    break
-                if job.prompts > room and (group or self._running):
-                    break
-                group.append(job)
-                room -= job.prompts
-                if alone:
-                    break
-        if any(running.job.attempts for running in self._running.values()):
-            return []
-        return group
+    def _situation(self, model: ServedModel) -> Situation:
+        fed, up = self._fed, self._fleet.strategies(model)
+        here = fed is not None and fed.model.id == model.id and fed.strategy.name in up
+        return Situation(fed.strategy.name if fed is not None and here else None, up, len(self._waiting))
 
-    def _take_waiting(self, group: list[Job]) -> None:
-        with self._changed:
-            for _ in group:
-                self._waiting.popleft()
-
-    def _usable(self) -> tuple[str, ...]:
-        usable = tuple(name for name in self._chooser.allowed if name not in self._broken)
-        if usable:
-            return usable
-        # Everything failed once: the machine may have been the reason, so everything gets another chance.
-        self._broken.clear()
-        return self._chooser.allowed
-
-    def _start(self, model: ServedModel, choice: Choice) -> bool:
-        self._retire()
-        strategy = choice.strategy
-        LOG.info("starting strategy %s: %s", strategy.name, choice.reason)
-        engine = ChildEngine(
-            self._settings.kind,
-            engine_config(self._settings, model, strategy, self._chooser.hardware.kv_cache_bytes),
-            hang_secs=self._settings.hang_secs,
-            log_path=self._log_dir / "engine.log",
-        )
-        try:
-            facts = engine.start(self._settings.start_timeout_secs)
-        except EngineError as error:
-            engine.stop()
-            LOG.warning("strategy %s did not start: %s", strategy.name, error)
-            self._broken[strategy.name] = str(error)
-            self._status = replace(self._status, failures=self._status.failures + 1)
-            if len(self._broken) >= len(self._chooser.allowed):
-                self._discard(list(self._waiting), str(error))
+    def _finished_before(self, job: Job) -> bool:
+        """Whether an earlier process had all of it, and died before the result was durable."""
+        kept = self._progress.of(job.task_id)
+        if kept is None or len(kept.completions) < job.prompts:
             return False
-        self._resident = _Resident(engine, facts, model, strategy)
-        self._start_secs[strategy.name] = round(facts.start_secs, 2)
-        self._status = replace(
-            self._status,
-            strategy=strategy.name,
-            engine=f"{facts.engine} {facts.version} on {facts.device}",
-            starts=self._status.starts + 1,
-        )
+        self._wait_no_more([job])
+        self._ready.append(outcome_of(job, kept, {}))
         return True
 
-    def _feed(self, group: list[Job], choice: Choice) -> None:
-        resident = self._resident
-        assert resident is not None
-        run, now = Run.of(choice, resident.facts), time.time()
-        requests = []
-        for job in group:
-            self._running[job.task_id] = _Running(job, run, now)
-            sampling = sampling_of(job.checked.params)
-            requests += [
-                GenerationRequest(
-                    _request_id(job.task_id, place),
-                    job.checked.prompts[place].token_ids,
-                    job.checked.prompts[place].max_tokens,
-                    sampling,
-                )
-                for place in _places(job)
-            ]
-        prediction = prediction_of(choice)
-        self._last_event_at = time.monotonic()
-        try:
-            resident.engine.submit(requests)
-        except EngineError as error:
-            self._bury(str(error))
-            return
-        if len(requests) > 1:
-            rates = rates_of(
-                prediction,
-                sum(len(request.prompt_token_ids) for request in requests),
-                sum(request.max_tokens for request in requests),
-            )
-            self._status = replace(self._status, rates=rates)
-        self._status = replace(self._status, why=choice.reason)
-        self._report(0)
-        self._wake()
+    def _admitted(self, group: Sequence[Job], resident: Resident) -> bool:
+        """Whether the engine that started is what its classes ask for; what was foreseen of it may have been wrong."""
+        facts = resident.facts.digestible()
+        outside = [
+            job
+            for job in group
+            if job.checked.equivalence is not None and not job.checked.equivalence.admits_engine(facts)
+        ]
+        self._discard(outside, "the engine is not of the equivalence class")
+        return not outside
 
-    def _bury(self, why: str) -> None:
-        """The engine is gone: everything in it failed, and the next group starts another."""
-        LOG.warning("engine failed: %s", why)
-        self._retire()
-        lost, self._running = list(self._running), {}
-        self._status = replace(self._status, failures=self._status.failures + 1, strategy=None)
-        for task_id in lost:
-            self._out(Failed(task_id, why))
-        self._report(0)
+    def _next_group(self) -> list[Job]:
+        if any(resident.works_alone for resident in self._fleet.busy):
+            return []
+        share = self._output_share.value
+        room = Room(
+            inside=self._fleet.prompts,
+            slots=self._slots,
+            tokens_of=lambda job: job.expected_tokens(share),
+            kv_tokens=lambda job: self._free_kv_tokens(job.model),
+        )
+        with self._changed:
+            return next_group(self._waiting, room, self._planner.kind)
 
-    def _discard(self, jobs: list[Job], why: str) -> None:
-        """These jobs cannot be run as things are."""
+    def _free_kv_tokens(self, model: ServedModel) -> int:
+        """Of an engine for this model: of the busiest, for it is the one that will get more, or of one to come."""
+        share = self._output_share.value
+        taken = (each.expected_tokens(share) for each in self._fleet.busy if each.model.id == model.id)
+        return self.kv_tokens(model) - max(taken, default=0)
+
+    def _wait_no_more(self, jobs: Sequence[Job]) -> None:
         gone = {job.task_id for job in jobs}
         with self._changed:
             self._waiting = deque(job for job in self._waiting if job.task_id not in gone)
-        for job in jobs:
-            self._out(Failed(job.task_id, why))
 
-    def _retire(self) -> None:
-        resident, self._resident = self._resident, None
-        if resident is not None:
-            resident.engine.stop()
+    def _start(self, group: Sequence[Job], plan: Plan) -> Resident | None:
+        """Bring one more engine up; None if it must wait for room, or does not start."""
+        model, strategy = group[0].model, plan.strategy
+        settings = self._settings
+        kv_cache_bytes = self._chooser.hardware.kv_cache_bytes
+        with self._changed:
+            wanted = {job.model.id for job in self._waiting}
+        if not self._fleet.make_room(model, wanted):
+            return None
+        LOG.info("starting strategy %s: %s", strategy.name, plan.why)
+        resident = Resident(
+            settings.kind,
+            engine_config(settings, model, strategy, kv_cache_bytes),
+            model,
+            strategy,
+            self._progress,
+            self._output_share,
+            hang_secs=settings.hang_secs,
+            log_path=self._log_dir / "engine.log",
+        )
+        self._gauge.starting(strategy.name)
+        try:
+            self._fleet.start(resident, settings.start_timeout_secs)
+        except EngineError as error:
+            if self._stopping:
+                return None
+            LOG.warning("strategy %s did not start: %s", strategy.name, error)
+            self._gauge.failed()
+            self._planner.failed(error, model, strategy, group, None)
+            with self._changed:
+                alike = [job for job in self._waiting if job.model.id == model.id]
+            # As long as another strategy may start, nobody has waited in vain.
+            if self._planner.out_of_choices(group):
+                self._discard(
+                    [*group, *(job for job in alike if self._planner.out_of_choices([job]))], str(error)
+                )
+            return None
+        facts = resident.facts
+        self._classes.learn(model, strategy.name, facts)
+        self._planner.started(model, strategy, facts.start_secs)
+        self._gauge.started(facts)
+        return resident
 
-    def _out(self, outcome: Generated | Failed) -> None:
-        self._ready.append(outcome)
+    def _feed(self, resident: Resident, group: Sequence[Job], plan: Plan) -> None:
+        self._fed = resident
+        run = None if plan.choice is None else Run.of(plan.choice, resident.facts)
+        try:
+            resident.feed(group, run)
+        except EngineError as error:
+            self._bury(resident, error)
+            return
+        self._gauge.fed(plan, [prompt for job in group for prompt in servable(job.checked)])
+        self._wake()
+
+    def _bury(self, resident: Resident, error: EngineError) -> None:
+        """The engine is gone: everything in it failed, and the next group starts another."""
+        LOG.warning("engine failed: %s", error)
+        lost = resident.jobs
+        self._fleet.remove(resident)
+        if lost:
+            self._planner.failed(error, resident.model, resident.strategy, lost, resident.facts)
+        self._ready += [Failed(job.task_id, str(error)) for job in lost]
+        self._gauge.buried()
+
+    def _discard(self, jobs: Sequence[Job], why: str) -> None:
+        """These jobs cannot be run as things are."""
+        self._wait_no_more(jobs)
+        self._ready += [Failed(task_id, why) for task_id in {job.task_id for job in jobs}]
 
     def _publish(self) -> None:
         if self._ready:
@@ -401,55 +325,3 @@ class EngineHost:
                 self._outcomes.extend(self._ready)
             self._ready.clear()
             self._wake()
-
-    def _report(self, fresh_tokens: int) -> None:
-        now = time.monotonic()
-        if fresh_tokens:
-            self._produced.append((now, fresh_tokens))
-        while self._produced and self._produced[0][0] < now - _SPEED_WINDOW_SECS:
-            self._produced.popleft()
-        span = max(1.0, now - self._produced[0][0]) if self._produced else 1.0
-        self._status = replace(
-            self._status,
-            output_tokens=self._status.output_tokens + fresh_tokens,
-            tokens_per_s=sum(tokens for _, tokens in self._produced) / span,
-            tokens_done={task_id: running.tokens for task_id, running in self._running.items()},
-            running=frozenset(self._running),
-        )
-
-
-def engine_config(
-    settings: EngineSettings, model: ServedModel, strategy: Strategy, kv_cache_bytes: int
-) -> EngineConfig:
-    """The strategy, and what this machine and the model add to it."""
-    arguments: dict[str, JsonValue] = {**strategy.engine_args, "max_model_len": model.window}
-    if settings.kind == "fake":
-        arguments["fake_tokens_per_sec"] = settings.fake_tokens_per_sec
-    else:
-        # Precision is part of what was bought: vLLM's "auto" would halve it on a CPU.
-        arguments |= {"dtype": model.dtype, "kv_cache_memory_bytes": kv_cache_bytes}
-    threads = str(settings.threads)
-    environment = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, **strategy.environment}
-    return EngineConfig(model.path, arguments, environment)
-
-
-def sampling_of(params: GenerationParams) -> Sampling:
-    """The task's parameters as the engine takes them."""
-    return Sampling(
-        temperature=params.temperature,
-        top_p=params.top_p,
-        top_k=params.top_k,
-        presence_penalty=params.presence_penalty,
-        frequency_penalty=params.frequency_penalty,
-        repetition_penalty=params.repetition_penalty,
-        stop=params.stop,
-        seed=params.seed,
-    )
-
-
-def _places(job: Job) -> list[int]:
-    return [place for place, prompt in enumerate(job.checked.prompts) if prompt.error is None]
-
-
-def _request_id(task_id: bytes, place: int) -> str:
-    return f"{task_id.hex()}/{place}"

@@ -1,5 +1,6 @@
 """What an operator can get wrong, or meet, one class per cause."""
 
+from protocol.currency import Currency
 from protocol.errors import BadInput, Unavailable
 
 
@@ -32,9 +33,10 @@ class NoPassword(BadInput):
     def __init__(self) -> None:
         super().__init__(
             "WORKER-005",
-            "QUERN_KEYSTORE_PASSWORD",
+            "password",
             None,
-            "set QUERN_KEYSTORE_PASSWORD_FILE (a file only you can read) or QUERN_KEYSTORE_PASSWORD",
+            "the worker's key needs one: give --password-file, or set QUERN_KEYSTORE_PASSWORD_FILE (a file only"
+            " you can read) or QUERN_KEYSTORE_PASSWORD",
         )
 
 
@@ -51,14 +53,15 @@ class KeyInUse(BadInput):
 
 
 class AnotherChain(BadInput):
-    """The database was filled from another chain or market than the one configured now."""
+    """The database was filled from another chain, market or key than the one configured now."""
 
-    def __init__(self, field: str, found: str, recorded: str) -> None:
+    def __init__(self, state_dir: str, field: str, found: str, recorded: str) -> None:
         super().__init__(
             "WORKER-007",
-            field,
-            found,
-            f"the worker's database knows {recorded}; give this chain a state directory of its own",
+            "state_dir",
+            state_dir,
+            f"its database belongs to another {field} ({recorded}, now {found}); set state_dir to a new folder, or move"
+            " this one away if that chain is gone (a new devnet)",
         )
 
 
@@ -88,9 +91,12 @@ class NotRunning(BadInput):
 class NotEnoughFree(BadInput):
     """A withdrawal of more than the free balance."""
 
-    def __init__(self, asked_units: int, free_units: int) -> None:
+    def __init__(self, asked_units: int, free_units: int, currency: Currency) -> None:
         super().__init__(
-            "WORKER-011", "amount", asked_units, f"at most {free_units} units are free to withdraw"
+            "WORKER-011",
+            "amount",
+            currency.show(asked_units),
+            f"at most {currency.show(free_units)} is free to withdraw",
         )
 
 
@@ -132,3 +138,19 @@ class StateUnwritable(Unavailable):
             state_dir,
             f"{reason}; make room and start again: what was claimed is taken up where it was",
         )
+
+
+class GpuUnusable(BadInput):
+    """The settings ask for a GPU that is not there or does not work."""
+
+    def __init__(self, device: str, problem: str) -> None:
+        super().__init__(
+            "WORKER-016", "engine.device", device, f"{problem}; install driver and CUDA vLLM, or choose cpu"
+        )
+
+
+class CannotShare(BadInput):
+    """A model cannot be spread over so many devices."""
+
+    def __init__(self, setting: str, size: int, problem: str) -> None:
+        super().__init__("WORKER-017", setting, size, problem)

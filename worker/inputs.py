@@ -15,27 +15,18 @@ from chain.store import (
     scheme_of,
 )
 from protocol.batchfile import FileLimits, MalformedInput, Prompt, read_input
-from protocol.digest import MalformedJson
+from protocol.digest import ZERO_DIGEST, MalformedJson
+from protocol.equivalence import EquivalenceClass
 from protocol.errors import QuernError
 from protocol.params import MAX_PARAMS_BYTES, BadParams, GenerationParams
 from protocol.request import Request
 from worker.artefacts import InputFacts, lies_outside
+from worker.classes import Classes
 from worker.codes import Reason
 from worker.models import ServedModel
+from worker.refusals import InputRefused, StoreAway
 
 _CACHED_PARAMS = 256
-
-
-class InputRefused(Exception):
-    """The input cannot be served; `reason` is what `why` will print."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
-class StoreAway(Exception):
-    """The store did not answer: nothing is known of the input yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +42,18 @@ class PreparedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class CheckedInput:
-    """A sound input: digest, format and parameters hold, prompts are tokenised."""
+    """A sound input: digest, format and parameters hold, prompts are tokenised.
+
+    `strategies` are those of the task's equivalence class, empty where any may run it. `foreign` is the input itself
+    where it came from elsewhere than the configured store: who claims a task vouches for its input.
+    """
 
     prompts: tuple[PreparedPrompt, ...]
     params: GenerationParams
     facts: InputFacts
+    equivalence: EquivalenceClass | None = None
+    strategies: tuple[str, ...] = ()
+    foreign: bytes | None = None
 
 
 class InputReader:
@@ -68,24 +66,33 @@ class InputReader:
         max_bytes: int,
         max_prompts: int,
         models: Mapping[bytes, ServedModel],
+        classes: Classes,
     ) -> None:
         self._store = store
         self._schemes = schemes
         self._limits = FileLimits(max_bytes=max_bytes, max_line_bytes=max_bytes, max_prompts=max_prompts)
         self._models = models
+        self._classes = classes
         self._params = lru_cache(_CACHED_PARAMS)(self._fetch_params)
 
     def read(self, request: Request) -> CheckedInput:
         """Fetch, check, tokenise. Raises InputRefused, StoreAway."""
+        model = self._models[request.model_id]
+        wanted: EquivalenceClass | None = None
+        strategies: tuple[str, ...] = ()
+        if request.equivalence != ZERO_DIGEST:
+            wanted = self._classes.read(request.equivalence)
+            strategies = self._classes.strategies(wanted, model)
         params = self._params(request.params_digest)
         data = self._fetch(request)
         try:
             file = read_input(data, self._limits)
         except MalformedInput as error:
             raise InputRefused(Reason("FETCH-004", f"malformed input: {error}")) from error
-        model = self._models[request.model_id]
         prompts = tuple(_prepare(prompt, params, model) for prompt in file.prompts)
-        return CheckedInput(prompts, params, _facts(prompts, file.max_output_tokens(params)))
+        facts = _facts(prompts, file.max_output_tokens(params))
+        foreign = data if lies_outside(request.input_uri) else None
+        return CheckedInput(prompts, params, facts, wanted, strategies, foreign)
 
     def _fetch(self, request: Request) -> bytes:
         store, key = self._place(request.input_uri)

@@ -1,26 +1,35 @@
 """What the worker has done and is doing, read from its database by any process: status, tasks, why."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
+from chain import deployment as deployments
+from protocol.currency import ETHER, Currency
 from protocol.digest import JsonValue, to_hex
-from protocol.domain import UNIT_WEI
+from protocol.errors import QuernError
 from worker import keystore
+from worker.champion import Champion, Retrained
 from worker.config import WorkerConfig
 from worker.database import Database, Decided
 from worker.errors import UnknownTask
 from worker.live import read_live
 from worker.lock import running_pid
+from worker.trouble import Trouble
 
 _FAULTS = 5
-_SHOWN_HELD = 12
+
+
+class State(StrEnum):
+    """What a worker's process does; `KILLED` is a worker that ended without saying so."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    KILLED = "killed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +47,15 @@ class TaskLine:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """Everything `quern worker status` shows. Money in units and wei; `at` is the snapshot's unix time."""
+    """Everything `quern worker status` shows. Money in units and wei; `at` is the snapshot's unix time. `meta_model` is
+    the digest of the one that chooses, `retrained` what the latest retraining came to.
+
+    `posted` are the results that can be called for, until `owed_until` at most. `chain_silent_secs` is how long the
+    chain had not answered when the snapshot was taken. What an engine does is empty where no worker runs.
+    """
 
     address: str
+    state: State
     running: bool
     pid: int | None
     draining: bool
@@ -48,16 +63,28 @@ class WorkerStatus:
     chain_id: int
     market: str
     block: int
+    chain_silent_secs: float
     open_tasks: int
+    oldest_open_secs: int
+    held_tasks: int
+    posted_tasks: int
     held: tuple[TaskLine, ...]
     posted: tuple[TaskLine, ...]
+    owed_until: int
+    least_lease_secs: int
+    transactions: int
+    reorganisations: int
     settled: int
     lost: int
     declined: int
     strategy: str | None
     strategy_why: str
     engine: str
+    starting: str
+    running_tasks: int
     engine_restarts: int
+    engine_failures: int
+    regret_secs: float
     tokens_per_s: float
     output_tokens: int
     free_units: int
@@ -65,6 +92,9 @@ class WorkerStatus:
     earned_units: int
     burned_units: int
     gas_spent_wei: int
+    currency: Currency
+    meta_model: str
+    retrained: Retrained | None
     faults: tuple[Decided, ...]
 
 
@@ -103,35 +133,62 @@ def status(config: WorkerConfig) -> WorkerStatus:
     pid = running_pid(config.state_dir)
     with _opened(config) as database:
         live: Mapping[str, JsonValue] = read_live(database) or {}
+        state = _state(live, pid)
+        # A snapshot outlives the engine it tells of.
+        engine = live if state in (State.RUNNING, State.DRAINING) else {}
         counts = database.counts()
         return WorkerStatus(
             address=str(live.get("address") or keystore.address_of(config.keys.keystore)),
+            state=state,
             running=pid is not None,
             pid=pid,
-            draining=bool(live.get("draining")) and pid is not None,
+            draining=state is State.DRAINING,
             at=_float(live, "at"),
             chain_id=int(database.meta("identity_chain id") or 0),
             market=database.meta("identity_market") or "",
             block=_int(live, "block"),
+            chain_silent_secs=_float(live, "chain_silent_secs"),
             open_tasks=_int(live, "open_tasks"),
+            oldest_open_secs=_int(live, "oldest_open_secs"),
+            held_tasks=_int(live, "held_tasks"),
+            posted_tasks=_int(live, "posted_tasks"),
             held=_lines(live.get("held")),
             posted=_lines(live.get("posted")),
+            owed_until=_int(live, "owed_until"),
+            least_lease_secs=_int(live, "least_lease_secs"),
+            transactions=_int(live, "transactions"),
+            reorganisations=_int(live, "reorganisations"),
             settled=counts["settled"],
             lost=counts["lost"],
             declined=sum(database.declined_by_code().values()),
-            strategy=cast("str | None", live.get("strategy")),
-            strategy_why=str(live.get("strategy_why") or ""),
-            engine=str(live.get("engine") or ""),
-            engine_restarts=max(0, _int(live, "engine_starts") - 1),
-            tokens_per_s=_float(live, "tokens_per_s"),
-            output_tokens=_int(live, "output_tokens"),
+            strategy=cast("str | None", engine.get("strategy")),
+            strategy_why=str(engine.get("strategy_why") or ""),
+            engine=str(engine.get("engine") or ""),
+            starting=str(engine.get("starting") or ""),
+            running_tasks=_int(engine, "running_tasks"),
+            engine_restarts=max(0, _int(engine, "engine_starts") - 1),
+            engine_failures=_int(engine, "engine_failures"),
+            regret_secs=_float(engine, "regret_secs"),
+            tokens_per_s=_float(engine, "tokens_per_s"),
+            output_tokens=_int(engine, "output_tokens"),
             free_units=_int(live, "free_units"),
             locked_units=_int(live, "locked_units"),
             earned_units=counts["earned_units"],
             burned_units=counts["burned_units"],
             gas_spent_wei=database.gas_spent_wei(),
+            currency=_currency(config),
+            meta_model=str(live.get("meta_model") or ""),
+            retrained=Champion(config).latest(),
             faults=tuple(database.recent_faults(_FAULTS)),
         )
+
+
+def _state(live: Mapping[str, JsonValue], pid: int | None) -> State:
+    if pid is None:
+        return State.KILLED if live.get("running") else State.STOPPED
+    if live.get("pid") != pid or not live.get("running"):
+        return State.STARTING
+    return State.DRAINING if live.get("draining") else State.RUNNING
 
 
 def tasks(config: WorkerConfig) -> tuple[TaskRecord, ...]:
@@ -175,37 +232,26 @@ def why(config: WorkerConfig, task_id: bytes) -> tuple[Decided, ...]:
         return decisions
 
 
-def render(found: WorkerStatus) -> RenderableType:
-    """For a terminal, once or live."""
-    state = "draining" if found.draining else "running" if found.running else "stopped"
-    head = Text.assemble(
-        (f"{found.address}  ", "bold"),
-        (state, "green" if found.running else "yellow"),
-        f"  block {found.block}  open {found.open_tasks}  snapshot {max(0.0, time.time() - found.at):.0f} s old",
-    )
-    money = Text(
-        f"earned {_ether(found.earned_units)}  burned {_ether(found.burned_units)}  free {_ether(found.free_units)}"
-        f"  bonded {_ether(found.locked_units)}  gas {found.gas_spent_wei / 1e18:.6f} ether"
-    )
-    engine = Text(
-        f"{found.engine or 'no engine'}  strategy {found.strategy or 'none'}  {found.tokens_per_s:.1f} tokens/s"
-        f"  restarts {found.engine_restarts}\n{found.strategy_why}"
-    )
-    work = Table("task", "state", "stage", "prompts", "tokens", box=None, pad_edge=False)
-    for line in (*found.held, *found.posted)[:_SHOWN_HELD]:
-        tokens = f"{line.tokens_done}/{line.max_output_tokens}"
-        work.add_row("0x" + line.task_id.hex()[:12], line.state, line.stage, str(line.prompts), tokens)
-    tally = Text(
-        f"leased {len(found.held)}  posted {len(found.posted)}  settled {found.settled}  lost {found.lost}"
-        f"  declined {found.declined}"
-    )
-    stuck = found.running and not found.free_units and not found.locked_units
-    advice = (
-        f"no deposit for a bond, so nothing can be claimed: quern money deposit AMOUNT --for {found.address}"
-    )
-    warning = [Text(advice, style="red")] if stuck else []
-    faults = [Text(f"0x{item.task_id.hex()[:12]} {item.reason}", style="red") for item in found.faults]
-    return Group(head, money, engine, tally, work, *warning, *faults)
+def troubles(config: WorkerConfig) -> tuple[Trouble, ...]:
+    """Every failure of an engine that the worker remembers, oldest first."""
+    with _opened(config) as database:
+        return tuple(database.troubles())
+
+
+def standing(config: WorkerConfig, task_id: bytes) -> str:
+    """Where a task is that nothing was decided about. Raises UnknownTask."""
+    with _opened(config) as database:
+        task = database.task(task_id)
+        if task is None:
+            raise UnknownTask(to_hex(task_id))
+        holder = f" by {task.holder}" if task.holder else ""
+        return f"nothing was decided about it yet: the task is {task.state.name.lower()}{holder}"
+
+
+def known_tasks(config: WorkerConfig) -> tuple[bytes, ...]:
+    """Ids of every task this worker remembers, also of those it declined."""
+    with _opened(config) as database:
+        return database.known_tasks()
 
 
 @contextmanager
@@ -243,5 +289,9 @@ def _float(values: Mapping[str, JsonValue], name: str) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _ether(units: int) -> str:
-    return f"{units * UNIT_WEI / 1e18:.6f}"
+def _currency(config: WorkerConfig) -> Currency:
+    """Of the market; ether where its deployment file is away, for what a worker did can be read without it."""
+    try:
+        return deployments.load(config.chain.deployment).currency
+    except QuernError:
+        return ETHER

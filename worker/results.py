@@ -3,37 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.base import Completion, EngineFacts
-from metainf import Choice
+from engine.base import Completion
 from protocol.batchfile import OutputEntry, OutputFile, write_output
-from protocol.digest import JsonValue, canonical_json, sha256
+from protocol.digest import JsonValue
 from protocol.domain import Domain
 from protocol.receipt import Body, ReceiptDocument, body_digest, table_digest
 from worker.database import Result
 from worker.inputs import CheckedInput
+from worker.kept import Resumption
 from worker.models import ServedModel
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How a group of tasks was run, the same in all their receipts: `selection` and `engine` as canonical JSON."""
-
-    choice: Choice
-    facts: EngineFacts
-    selection: bytes
-    selection_digest: bytes
-    engine: bytes
-    engine_digest: bytes
-
-    @staticmethod
-    def of(choice: Choice, facts: EngineFacts) -> "Run":
-        selection, engine = canonical_json(choice.record.to_json()), canonical_json(facts.digestible())
-        return Run(choice, facts, selection, sha256(selection), engine, sha256(engine))
+from worker.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """All completions of one task, by the prompt's place in its input. Times are unix seconds."""
+    """All completions of one task, by the prompt's place in its input. Times are unix seconds.
+
+    A task that was taken up again began when it began the first time.
+    """
 
     task_id: bytes
     checked: CheckedInput
@@ -42,6 +29,7 @@ class Generated:
     completions: Mapping[int, Completion]
     started_at: float
     finished_at: float
+    resumed: tuple[Resumption, ...] = ()
 
 
 def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
@@ -74,13 +62,21 @@ def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
         output_tokens=document.output_tokens,
         prompt_tokens=body.prompt_tokens,
         prompts=len(output.entries),
-        strategy=run.choice.strategy.name,
-        why=run.choice.reason,
+        strategy=run.strategy,
+        why=_why(generated),
         started_ms=body.started_at_ms,
         finished_ms=body.finished_at_ms,
         output=write_output(output.entries),
         receipt=_with_run(document.encoded(), run),
     )
+
+
+def _why(generated: Generated) -> str:
+    why = generated.run.why
+    if generated.resumed:
+        last = generated.resumed[-1]
+        why += f"; taken up again with {last.prompts} prompts finished and {last.tokens} tokens"
+    return why
 
 
 def _with_run(document: bytes, run: Run) -> bytes:
@@ -113,6 +109,12 @@ def _entry(generated: Generated, place: int) -> OutputEntry:
 def _timings(generated: Generated) -> dict[str, JsonValue]:
     """For measurement only: seconds from the task's start to each prompt's first token and end."""
     start = generated.started_at
+    resumed: dict[str, JsonValue] = {
+        "resumed": [
+            {"secs": round(each.at - start, 6), "finished_prompts": each.prompts, "tokens": each.tokens}
+            for each in generated.resumed
+        ]
+    }
     return {
         "secs": round(generated.finished_at - start, 6),
         "first_token_secs": [
@@ -122,7 +124,8 @@ def _timings(generated: Generated) -> dict[str, JsonValue]:
         "finished_secs": [
             None if item is None else round(item.finished_at - start, 6) for item in _in_order(generated)
         ],
-        "engine_start_secs": round(generated.run.facts.start_secs, 3),
+        "engine_start_secs": round(generated.run.start_secs, 3),
+        **(resumed if generated.resumed else {}),
     }
 
 

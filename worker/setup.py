@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from chain import deployment as deployments
-from protocol.domain import UNIT_WEI
+from protocol.currency import Currency
 from protocol.manifest import build_manifest
 from worker import keystore
-from worker.config import Chain, Engine, Keys, Model, Price, Store, WorkerConfig
+from worker.config import Chain, Engine, Keys, Model, Price, Store, WorkerConfig, naming_the_setting
 from worker.errors import BadConfig, WontOverwrite
 from worker.template import render
 
@@ -48,11 +46,11 @@ def init(
             raise WontOverwrite(str(path))
     if not models:
         raise BadConfig("models", "none", "add one with `quern model add DIR`, or name its directory")
-    deployments.load(deployment)
+    currency = deployments.load(deployment).currency
     for model in models:
         build_manifest(model)
-    price = Price() if max_bond_units is None else Price(max_bond_units=max_bond_units)
-    try:
+    with naming_the_setting():
+        price = Price() if max_bond_units is None else Price(max_bond_units=max_bond_units)
         config = WorkerConfig(
             state_dir=Path("state"),
             chain=Chain(deployment=deployment.resolve(), rpc_url=rpc_url),
@@ -62,23 +60,19 @@ def init(
             engine=Engine(kind=engine_kind),
             price=price,
         )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadConfig(
-            ".".join(str(part) for part in first["loc"]), first.get("input"), first["msg"]
-        ) from error
     directory.mkdir(parents=True, exist_ok=True)
     address = keystore.create(keystore_path, password, key)
     config_path.write_text(render(config), encoding="utf-8")
-    return Initialised(config_path, keystore_path, address, stakes(config, address))
+    return Initialised(config_path, keystore_path, address, stakes(config, address, currency))
 
 
-def stakes(config: WorkerConfig, address: str) -> str:
+def stakes(config: WorkerConfig, address: str, currency: Currency) -> str:
     """What the key can lose, in one paragraph."""
-    limit = config.price.max_bond_units * UNIT_WEI / 1e18
+    limit = currency.show(config.price.max_bond_units)
     return (
         f"{address} signs alone, without asking: whoever has its keystore and password has its ether and its deposit. "
-        f"At stake are the gas of its transactions and the bonds of what it has claimed, at most {limit:g} ether each: "
-        "a bond is burned when a lease lapses, in part when one is given back. "
+        f"At stake are the gas of its transactions and the bonds of what it has claimed, at most {limit} each: "
+        "a bond is burned when a lease lapses, in part when one is given back, and lost when a commitment is not "
+        "revealed, a demand is not answered or the arbiter finds a fault. "
         "Keep no other money on this key, deposit what the bonds need, and withdraw what it earns."
     )

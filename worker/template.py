@@ -23,13 +23,17 @@ def render(config: WorkerConfig) -> str:
     for name, info in WorkerConfig.model_fields.items():
         value = getattr(config, name)
         if isinstance(value, BaseModel):
-            sections += ["", f"# {value.__doc__}", f"[{name}]", *_section(value)]
+            sections += ["", *_about(value), f"[{name}]", *_section(value)]
         elif name == "models":
             for model in value:
-                sections += ["", f"# {model.__doc__}", "[[models]]", *_section(model)]
+                sections += ["", *_about(model), "[[models]]", *_section(model)]
         else:
             lines += list(_entry(name, info, value))
     return "\n".join([*lines, *sections]) + "\n"
+
+
+def _about(section: BaseModel) -> Iterator[str]:
+    return (f"# {line}" for line in _wrapped(section.__doc__ or ""))
 
 
 def _section(section: BaseModel) -> list[str]:

@@ -1,7 +1,7 @@
-"""The chain as this worker sees it: tasks derived from events, and the three lists `decide` walks."""
+"""The chain as this worker sees it: all live tasks, and the lists of them that `decide` walks."""
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -9,51 +9,20 @@ from protocol import lifecycle
 from protocol.domain import UNIT_WEI
 from protocol.lifecycle import TaskState
 from protocol.priority import priority
-from protocol.request import Request
+from worker.task import Task, update
 
 _Rank = tuple[int, bytes]
 
 
 @dataclass(slots=True)
-class Task:
-    """One task. `until` ends the lease while Leased, the challenge window while Posted; times are chain seconds.
-
-    `mine` holds from this worker's claim on, also when the lease was lost; `held_before` from the loss on.
-    """
-
-    id: bytes
-    request: Request
-    priced_at: int
-    tip_units: int
-    submitted_block: int
-    submitted_at: int
-    state: TaskState = TaskState.OPEN
-    holder: str = ""
-    until: int = 0
-    output_tokens: int = 0
-    root: bytes = b""
-    claimed_block: int = 0
-    claimed_at: int = 0
-    posted_block: int = 0
-    posted_at: int = 0
-    ended_at: int = 0
-    paid_units: int = 0
-    refunded_units: int = 0
-    burned_units: int = 0
-    mine: bool = False
-    held_before: bool = False
-
-    @property
-    def terminal(self) -> bool:
-        return self.state in {TaskState.SETTLED, TaskState.REFUNDED}
-
-
-@dataclass(slots=True)
 class View:
-    """All live tasks. `me` is the worker's EIP-55 address; balances are in units, as last read from the market."""
+    """All live tasks. `me` is the worker's EIP-55 address; balances are in units, as last read from the market, of
+    `unit` of the currency's smallest parts each.
+    """
 
     me: str
     age_rate_wei: int
+    unit: int = UNIT_WEI
     free_units: int = 0
     locked_units: int = 0
     base_fee_wei: int = 0
@@ -63,16 +32,43 @@ class View:
     _queue: list[_Rank] = field(default_factory=list)
     _aside: set[bytes] = field(default_factory=set)
     _held: dict[bytes, Task] = field(default_factory=dict)
+    _rounds: dict[bytes, Task] = field(default_factory=dict)
     _posted: dict[bytes, Task] = field(default_factory=dict)
+    _disputed: dict[bytes, Task] = field(default_factory=dict)
+    _demanded: dict[bytes, Task] = field(default_factory=dict)
+    _won: dict[bytes, Task] = field(default_factory=dict)
     _foreign: list[tuple[int, bytes]] = field(default_factory=list)
 
     def held(self) -> Iterable[Task]:
-        """Tasks this worker has leased, oldest claim first."""
+        """Tasks this worker has leased and neither posted nor committed to, oldest claim first."""
         return self._held.values()
 
+    def rounds(self) -> Iterable[Task]:
+        """Replicated tasks this worker has committed to, until their round is closed."""
+        return self._rounds.values()
+
     def posted(self) -> Iterable[Task]:
-        """Tasks this worker has posted; windows are equally long, so the earliest end comes first."""
+        """Tasks this worker answers for; windows are equally long, so the earliest end comes first."""
         return self._posted.values()
+
+    def disputed(self) -> Iterable[Task]:
+        """The same under a challenge."""
+        return self._disputed.values()
+
+    def won(self) -> Iterable[Task]:
+        """Of posted and disputed ones those of several replicas."""
+        return self._won.values()
+
+    def demanded(self) -> Iterable[Task]:
+        """Tasks this worker answers for of which somebody calls for leaves."""
+        return self._demanded.values()
+
+    def owed(self) -> Iterator[tuple[Task, int]]:
+        """Results this worker must still show or reveal if asked to, and until when at most."""
+        for task in (*self._posted.values(), *self._disputed.values()):
+            yield task, max([task.until, *(demand.until for demand in task.demands)])
+        for task in self._rounds.values():
+            yield task, task.until or task.request.deadline
 
     def claimable(self) -> Iterator[Task]:
         """Open tasks and lapsed leases of others, best priority first."""
@@ -88,9 +84,26 @@ class View:
             self.tasks[task.id] = task
             self._place(task)
 
+    def put_back(self, tasks: Iterable[Task], gone: Iterable[bytes]) -> None:
+        """After a reorganisation: `tasks` are as they were, those that are `gone` were never submitted."""
+        for task_id in gone:
+            self._take_out(task_id)
+        # The earliest end comes first among the posted.
+        for task in sorted(tasks, key=lambda task: task.until):
+            self._take_out(task.id)
+            self.tasks[task.id] = task
+            self._place(task)
+
+    def _take_out(self, task_id: bytes) -> None:
+        known = self.tasks.pop(task_id, None)
+        if known is not None:
+            self._remove(known)
+
     def reset(self) -> None:
         """Back to knowing nothing of the chain; what was declined stays declined."""
-        for known in (self.tasks, self._changed, self._queue, self._held, self._posted, self._foreign):
+        self._queue.clear()
+        self._foreign.clear()
+        for known in (self.tasks, self._changed, *self._lists):
             known.clear()
 
     def set_aside(self, task_id: bytes) -> None:
@@ -104,7 +117,7 @@ class View:
         while self._foreign and self._foreign[0][0] < chain_secs:
             until, task_id = heapq.heappop(self._foreign)
             task = self.tasks.get(task_id)
-            if task is not None and task.state is TaskState.LEASED and task.until == until:
+            if task is not None and task.claimable_from(self.me) == until:
                 self._enqueue(task)
 
     def apply(self, event: lifecycle.Event) -> None:
@@ -125,7 +138,7 @@ class View:
                 return
             task = known
             self._remove(task)
-            self._update(task, event)
+            update(task, event, self.me)
         else:
             self._apply_announcement(event)
             return
@@ -149,52 +162,39 @@ class View:
         if isinstance(event, lifecycle.StoreAnnounced) and event.worker == self.me:
             self.announced_store = event.uri
 
-    def _update(self, task: Task, event: lifecycle.Event) -> None:
-        match event:
-            case lifecycle.PriorityRaised():
-                task.tip_units, task.priced_at = event.tip_units, event.priced_at
-            case lifecycle.TaskClaimed():
-                task.state, task.holder, task.until = TaskState.LEASED, event.worker, event.until
-                task.claimed_block, task.claimed_at = event.at.block_number, event.at.timestamp
-                task.mine = task.mine or event.worker == self.me
-            case lifecycle.LeaseLapsed() | lifecycle.LeaseReleased():
-                task.state, task.holder, task.until = TaskState.OPEN, "", 0
-                if event.worker == self.me:
-                    task.held_before = True
-                    task.burned_units += event.burned_units
-            case lifecycle.ResultPosted():
-                task.state, task.until = TaskState.POSTED, event.window_end
-                task.root, task.output_tokens = event.root, event.output_tokens
-                task.posted_block, task.posted_at = event.at.block_number, event.at.timestamp
-            case lifecycle.TaskSettled():
-                task.state, task.ended_at = TaskState.SETTLED, event.at.timestamp
-                task.paid_units, task.refunded_units = event.paid_units, event.refunded_units
-            case lifecycle.TaskRefunded():
-                task.state, task.ended_at = TaskState.REFUNDED, event.at.timestamp
-                task.refunded_units = event.refunded_units
-            case _:
-                pass
+    @property
+    def _lists(self) -> tuple[dict[bytes, Task], ...]:
+        return self._held, self._rounds, self._posted, self._disputed, self._demanded, self._won
 
     def _place(self, task: Task) -> None:
-        if task.state is TaskState.OPEN:
+        since = task.claimable_from(self.me)
+        if since == 0:
             self._enqueue(task)
-        elif task.state is TaskState.LEASED:
-            if task.holder == self.me:
-                self._held[task.id] = task
-            else:
-                heapq.heappush(self._foreign, (task.until, task.id))
-        elif task.state is TaskState.POSTED and task.holder == self.me:
-            self._posted[task.id] = task
+        elif since is not None:
+            heapq.heappush(self._foreign, (since, task.id))
+        if not task.mine:
+            return
+        if task.held_by(self.me):
+            self._held[task.id] = task
+        elif task.in_round(self.me):
+            self._rounds[task.id] = task
+        elif task.answered_for_by(self.me):
+            (self._posted if task.state is TaskState.POSTED else self._disputed)[task.id] = task
+            if task.demands:
+                self._demanded[task.id] = task
+            if task.replicated:
+                self._won[task.id] = task
 
     def _remove(self, task: Task) -> None:
         self._unqueue(task)
-        self._held.pop(task.id, None)
-        self._posted.pop(task.id, None)
+        if task.mine:
+            for known in self._lists:
+                known.pop(task.id, None)
 
     def _rank(self, task: Task) -> _Rank:
         """All priorities grow alike with time, so the order at time 0 is the order at any time."""
         price = priority(
-            task.tip_units * UNIT_WEI,
+            task.tip_units * self.unit,
             max(1, task.request.replicas),
             max(1, task.request.max_output_tokens),
             0,
@@ -204,8 +204,13 @@ class View:
         return self.age_rate_wei * task.priced_at - price, task.id
 
     def _enqueue(self, task: Task) -> None:
-        if task.id not in self._aside:
-            insort(self._queue, self._rank(task))
+        if task.id in self._aside:
+            return
+        rank = self._rank(task)
+        at = bisect_left(self._queue, rank)
+        # Of several seats that lapsed, each says so.
+        if at == len(self._queue) or self._queue[at] != rank:
+            self._queue.insert(at, rank)
 
     def _unqueue(self, task: Task) -> None:
         rank = self._rank(task)
@@ -220,6 +225,19 @@ _TASK_EVENTS = (
     lifecycle.LeaseLapsed,
     lifecycle.LeaseReleased,
     lifecycle.ResultPosted,
+    lifecycle.ResultCommitted,
+    lifecycle.RevealOpened,
+    lifecycle.ResultRevealed,
+    lifecycle.CommitmentBurned,
+    lifecycle.SeatPaid,
+    lifecycle.RoundWon,
+    lifecycle.LeafDemanded,
+    lifecycle.LeafAnswered,
+    lifecycle.DemandLapsed,
+    lifecycle.DemandClosed,
+    lifecycle.TaskChallenged,
+    lifecycle.BondSlashed,
+    lifecycle.ChallengeLost,
     lifecycle.TaskSettled,
     lifecycle.TaskRefunded,
 )

@@ -1,0 +1,65 @@
+"""Learning from this worker's own settled jobs: by how much the meta-model is off here, as numbers for its choices.
+
+Receipts are read back from the content store, so a worker that lost its database has lost nothing it learned.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+from chain.store import ContentStore
+from metainf.harvest import Served, jobs, residual
+from metainf.online import Residual, corrections, still_valid
+from worker.database import Database
+from worker.receipts import own_receipt
+from worker.selection import Chooser
+
+LOG = logging.getLogger("quern.worker.learning")
+# Tasks looked back on; corrections forget older ones anyway.
+_REMEMBERED_TASKS = 400
+
+
+class Learning:
+    """`refresh` is for the scheduler's thread: it takes the lock only to read the database."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ContentStore,
+        chooser: Chooser,
+        lock: AbstractContextManager[object],
+        me: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._chooser = chooser
+        self._lock = lock
+        self._me = me
+        self._read: dict[bytes, Served | None] = {}
+
+    def refresh(self) -> None:
+        """Take in what settled since the last time and correct the chooser. Does not raise for what it cannot read."""
+        with self._lock:
+            settled = self._database.settled(_REMEMBERED_TASKS)
+        known = self._read
+        self._read = {
+            task_id: known[task_id] if task_id in known else own_receipt(self._store, task_id, self._me)
+            for task_id in settled
+        }
+        found = jobs(part for part in self._read.values() if part is not None)
+        # What another meta-model was off by says nothing of this one.
+        ours = [job for job in found if job.record.meta_model_digest == self._chooser.meta_model_digest]
+        here = [each for each in map(residual, ours) if each.hardware == self._chooser.hardware.name]
+        learned = corrections_by_family(here)
+        if learned != self._chooser.corrections:
+            self._chooser.correct(learned)
+            LOG.info("corrected by %d jobs that ran alone, for %d kinds of model", len(here), len(learned))
+
+
+def corrections_by_family(residuals: list[Residual]) -> Mapping[str, Mapping[str, float]]:
+    """By model family: corrections from what versions of the engine still count."""
+    by_family: dict[str, list[Residual]] = defaultdict(list)
+    for each in residuals:
+        by_family[each.model_family].append(each)
+    return {family: corrections(still_valid(found)) for family, found in sorted(by_family.items())}
