@@ -7,14 +7,25 @@ from protocol.batchfile import InputFile, OutputEntry, OutputFile, read_output
 from protocol.digest import to_hex
 from protocol.domain import Domain
 from protocol.errors import BadInput, NotYet, QuernError
-from protocol.lifecycle import Standing, TaskState, TaskView, derived_state
+from protocol.lifecycle import RefundReason, Standing, TaskState, TaskView, derived_state
 from protocol.merkle import batch_root
-from protocol.receipt import BadReceipt, Receipt, ReceiptDocument, leaf
+from protocol.receipt import BadReceipt, Receipt, ReceiptDocument, body_digest, leaf, verdict
 
 _NOT_YET = {
     Standing.OPEN: "no worker has claimed it yet",
     Standing.LEASED: "a worker is at it",
+    Standing.REVEALABLE: "its workers have committed to their results; the reveal is not open yet",
+    Standing.REVEALING: "its workers are showing their results",
+    Standing.CLOSABLE: "its workers have shown their results, which nobody has counted yet",
     Standing.LAPSED: "its worker let the lease lapse; another may claim it",
+    Standing.REVEALABLE: "enough replicas have committed; anybody may open the reveal",
+    Standing.REVEALING: "its replicas reveal what they committed to",
+    Standing.CLOSABLE: "its replicas have revealed; anybody may count them",
+}
+_REFUNDED: dict[int, str] = {
+    RefundReason.NO_QUORUM: "its replicas did not agree",
+    RefundReason.UNANSWERED: "its worker left a demand unanswered",
+    RefundReason.FAULTY: "the arbiter found its answer faulty",
 }
 
 
@@ -79,7 +90,8 @@ def require_posted(task: TaskView, now: int) -> None:
     if standing is Standing.EXPIRED:
         raise NoAnswerEver(task.task_id, "nobody answered by its deadline; 'quern cancel' returns the money")
     if standing is Standing.REFUNDED:
-        raise NoAnswerEver(task.task_id, "it was refunded without an answer; submit it again")
+        reason = _REFUNDED.get(task.refund_reason, "nobody answered it")
+        raise NoAnswerEver(task.task_id, f"it was refunded, {reason}; submit it again")
     raise NoAnswerYet(task.task_id, _NOT_YET[standing])
 
 
@@ -100,8 +112,7 @@ def read_answer(
     output = read_output(output_data)
     document = ReceiptDocument.decode(receipt_data)
     checks = (
-        _batch_check(task, batch),
-        _receipt_check(domain, task, document),
+        *_posted_checks(domain, task, batch, document),
         _digests_check(document),
         _output_check(task, document, output),
         _ids_check(output, asked),
@@ -114,6 +125,33 @@ def require_genuine(answer: Answer) -> None:
     """Raises AnswerNotGenuine if a check failed."""
     if answer.failed:
         raise AnswerNotGenuine(answer.task.task_id, answer.failed)
+
+
+def _posted_checks(
+    domain: Domain, task: TaskView, batch: Sequence[Receipt], document: ReceiptDocument
+) -> tuple[Check, ...]:
+    """What the chain says was posted: a leaf of a batch, or what the quorum of the replicas agreed on."""
+    if task.replicated:
+        return _quorum_check(task, document), _seat_check(domain, task, document)
+    return _batch_check(task, batch), _receipt_check(domain, task, document)
+
+
+def _quorum_check(task: TaskView, document: ReceiptDocument) -> Check:
+    passed = verdict(document.body, document.output_tokens) == task.verdict
+    said = f"{len(task.winners)} of {task.request.replicas} replicas agreed on these very tokens and lengths"
+    return Check("quorum", passed, said)
+
+
+def _seat_check(domain: Domain, task: TaskView, document: ReceiptDocument) -> Check:
+    worker = document.body.worker
+    seat = task.seat_of(worker)
+    passed = (
+        document.domain == domain
+        and worker in task.winners
+        and seat is not None
+        and seat.body == body_digest(domain, document.body)
+    )
+    return Check("receipt", passed, f"the stored receipt hashes to the body revealed by {worker}")
 
 
 def _batch_check(task: TaskView, batch: Sequence[Receipt]) -> Check:

@@ -37,7 +37,9 @@ def fetch_answer(
     MalformedOutput, BadReceipt.
     """
     require_posted(task, now)
-    places = [own] if is_named else [*announced_stores(snapshot.stores.get(task.worker)), own]
+    # Of several workers that agree, any one's store will do.
+    announced = [place for worker in task.winners for place in announced_stores(snapshot.stores.get(worker))]
+    places = [own] if is_named else [*announced, own]
     output, receipt = _first(task.task_id, places)
     batch = snapshot.batches.get(task.root, ())
     return read_answer(domain, task, batch, output, receipt, _asked(task, own), decode)

@@ -5,6 +5,7 @@ can never pay twice. The file is what `--wait` resumes from, and all that is los
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class NotInJournal(BadInput):
 
 
 class AmbiguousTask(BadInput):
-    """A shortened task id that is no hex, too short, or fits several tasks."""
+    """A shortened task id that is no hex, or fits no task or several."""
 
     def __init__(self, text: str, fix: str) -> None:
         super().__init__("JOURNAL-003", "task", text, fix)
@@ -90,7 +91,6 @@ class Journal:
 
 
 def _to_json(entry: JournalEntry) -> dict[str, JsonValue]:
-    members = zip(MEMBERS, as_tuple(entry.request), strict=True)
     return {
         "quern": _VERSION,
         "task_id": to_hex(entry.task_id),
@@ -100,10 +100,23 @@ def _to_json(entry: JournalEntry) -> dict[str, JsonValue]:
         "store_url": entry.store_url,
         "prompts": entry.prompts,
         "created_at": entry.created_at,
-        "request": {
-            field: to_hex(value) if isinstance(value, bytes) else value for (_, _, field), value in members
-        },
+        "request": request_to_json(entry.request),
     }
+
+
+def request_to_json(request: Request) -> dict[str, JsonValue]:
+    """Every field by its name, digests in hex."""
+    members = zip(MEMBERS, as_tuple(request), strict=True)
+    return {field: to_hex(value) if isinstance(value, bytes) else value for (_, _, field), value in members}
+
+
+def request_from_json(members: Mapping[str, JsonValue]) -> Request:
+    """Raises KeyError, TypeError, BadInput."""
+    values: dict[str, Any] = {
+        field: from_hex(field, members[field]) if kind == "bytes32" else members[field]
+        for kind, _, field in MEMBERS
+    }
+    return Request(**values)
 
 
 def _read(path: Path) -> JournalEntry:
@@ -129,13 +142,8 @@ def _from_json(top: JsonValue) -> JournalEntry:
             "created_at": int(created_at),
             "request": dict(members),
         }:
-            values: dict[str, Any] = {
-                field: from_hex(field, members[field]) if kind == "bytes32" else members[field]
-                for kind, _, field in MEMBERS
-            }
-            return JournalEntry(
-                Domain(chain_id, market), Request(**values), wallet, store_url, prompts, created_at
-            )
+            request = request_from_json(members)
+            return JournalEntry(Domain(chain_id, market), request, wallet, store_url, prompts, created_at)
         case _:
             raise TypeError("unknown layout")
 
@@ -151,6 +159,8 @@ def parse_task_id(text: str, known: tuple[bytes, ...] = ()) -> bytes:
     if len(digits) == 64:
         return bytes.fromhex(digits)
     fitting = [task for task in known if task.hex().startswith(digits)]
-    if len(fitting) != 1:
+    if not fitting:
+        raise AmbiguousTask(text, f"it is unknown: none of the {len(known)} known tasks begins so")
+    if len(fitting) > 1:
         raise AmbiguousTask(text, f"it fits {len(fitting)} of {len(known)} known tasks; give more digits")
     return fitting[0]

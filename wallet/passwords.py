@@ -24,16 +24,29 @@ class PasswordsDiffer(BadInput):
         super().__init__("WALLET-011", "password", name, "the two differ; type the same one twice")
 
 
+class NoPasswordGiven(BadInput):
+    """A new key needs a password, and nobody can be asked for one."""
+
+    def __init__(self, name: str) -> None:
+        fix = "choose one: give --password-file, set QUERN_PASSWORD_FILE, or type it at a terminal"
+        super().__init__("WALLET-012", "password of wallet", name, fix)
+
+
 def password_for(name: str, file: Path | None, *, is_new: bool = False) -> str:
     """The password in `file`, else asked for at the terminal; a new one is asked for twice.
 
-    Raises NoPasswordFile, EmptyPassword, PasswordsDiffer, and WalletLocked where nobody can be asked.
+    Raises NoPasswordFile, EmptyPassword, PasswordsDiffer; where nobody can be asked NoPasswordGiven or WalletLocked.
     """
     if file is not None:
         return _read(file)
     if not sys.stdin.isatty():
-        raise WalletLocked(name)
-    password = getpass(f"Password for wallet {name}: ")
+        raise NoPasswordGiven(name) if is_new else WalletLocked(name)
+    return ask(f"wallet {name}", is_new=is_new)
+
+
+def ask(name: str, *, is_new: bool = False) -> str:
+    """Typed at the terminal, a new one twice. Raises PasswordsDiffer."""
+    password = getpass(f"{'New password' if is_new else 'Password'} for {name}: ")
     if is_new and getpass("The same once more: ") != password:
         raise PasswordsDiffer(name)
     return password

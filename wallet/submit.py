@@ -5,45 +5,56 @@ Everything that can be wrong is found before the store or the chain is touched.
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from chain.store import ContentStore, input_key, params_key
 from protocol.batchfile import write_input
-from protocol.digest import sha256
-from protocol.domain import UNIT_WEI, Domain
+from protocol.digest import ZERO_DIGEST, sha256
+from protocol.domain import Domain
+from protocol.equivalence import EquivalenceClass, class_key
 from protocol.errors import BadInput
-from protocol.lifecycle import TaskState
+from protocol.lifecycle import SkipReason
 from protocol.money import escrow_units
 from protocol.replay import MarketView
-from protocol.request import Request, task_id
+from protocol.request import Request, submit_refusal, task_id
 from wallet.desk import Desk
 from wallet.inputs import Question
 from wallet.journal import Journal, JournalEntry
 from wallet.quote import Quote, Terms, Want, check_price, quote
 
-if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
-    from chain.journal import TxReceipt
-
-SUBMIT_GAS = 400_000
+SEATS = (1, 3, 5, 7)
 
 
-class NotEnoughMoney(BadInput):
-    """Free balance in the market and the wallet's ether do not cover the maximum price and the gas."""
+class BadReplicas(BadInput):
+    """A number of replicas that has no majority, or is more than a round holds."""
 
-    def __init__(self, address: str, has_units: int, needs_units: int) -> None:
+    def __init__(self, replicas: int) -> None:
+        super().__init__("ASK-008", "replicas", replicas, "give 1, 3, 5 or 7")
+
+
+class ClassNotUsed(BadInput):
+    """An equivalence class where one worker's word is asked for."""
+
+    def __init__(self) -> None:
         super().__init__(
-            "ASK-007",
-            "wallet",
-            address,
-            f"it can spend {has_units} gwei, this takes up to {needs_units} with gas; fund it, or offer less",
+            "ASK-009", "class", "with one replica", "give --replicas 3, 5 or 7, or leave the class out"
+        )
+
+
+class RequestRefused(BadInput):
+    """The market would refuse the request, whatever money there is."""
+
+    def __init__(self, reason: SkipReason, request: Request) -> None:
+        super().__init__(
+            "ASK-010",
+            "request",
+            reason.name.lower().replace("_", " "),
+            f"lease {request.lease_secs} s, deadline {request.deadline}; change --lease-secs or --life-secs",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the requester puts up: amounts in UNITs, times in seconds from now."""
+    """What the requester puts up: amounts in UNITs, times in seconds from now; `fee_units` is one replica's."""
 
     fee_units: int
     flat_percent: int
@@ -51,15 +62,17 @@ class Offer:
     lease_secs: int
     life_secs: int
     bond_units: int = 1
+    replicas: int = 1
+    equivalence: EquivalenceClass | None = None
 
     @property
     def max_price_units(self) -> int:
-        return escrow_units(self.fee_units, 1, self.tip_units)
+        return escrow_units(self.fee_units, self.replicas, self.tip_units)
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the requester set by hand; None leaves it to the quote."""
+    """What the requester set by hand; None leaves it to the quote. Raises BadReplicas, ClassNotUsed."""
 
     fee_units: int | None = None
     flat_percent: int | None = None
@@ -67,6 +80,14 @@ class Wishes:
     lease_secs: int | None = None
     life_secs: int | None = None
     bond_units: int = 1
+    replicas: int = 1
+    equivalence: EquivalenceClass | None = None
+
+    def __post_init__(self) -> None:
+        if self.replicas not in SEATS:
+            raise BadReplicas(self.replicas)
+        if self.replicas == 1 and self.equivalence is not None:
+            raise ClassNotUsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,7 @@ class Draft:
     domain: Domain
     request: Request
     question: Question
+    equivalence: EquivalenceClass | None
     input_data: bytes
     made_at: int
 
@@ -87,17 +109,20 @@ class Draft:
 def price(
     market: MarketView, now: int, model_id: bytes, max_output_tokens: int, wishes: Wishes, terms: Terms
 ) -> tuple[Quote, Offer]:
-    """The quote, and the offer that wishes make of it. Raises PriceTooLow."""
-    quoted = quote(market, now, Want(model_id, max_output_tokens, wishes.tip_units), terms)
+    """The quote, and the offer that wishes make of it. Raises PriceTooLow, NoPriceYet."""
+    want = Want(model_id, max_output_tokens, wishes.tip_units, wishes.replicas, wishes.fee_units)
+    quoted = quote(market, now, want, terms)
     offer = Offer(
-        fee_units=_or(wishes.fee_units, quoted.fee_units),
+        fee_units=quoted.fee_units,
         flat_percent=_or(wishes.flat_percent, quoted.flat_percent),
         tip_units=wishes.tip_units,
         lease_secs=_or(wishes.lease_secs, quoted.lease_secs),
         life_secs=_or(wishes.life_secs, quoted.life_secs),
         bond_units=wishes.bond_units,
+        replicas=wishes.replicas,
+        equivalence=wishes.equivalence,
     )
-    check_price(offer.fee_units, offer.flat_percent, offer.tip_units, max_output_tokens, terms)
+    check_price(offer.fee_units, offer.flat_percent, want, terms)
     return quoted, offer
 
 
@@ -125,59 +150,30 @@ def draft(
         deadline=now + offer.life_secs,
         lease_secs=offer.lease_secs,
         input_uri=input_key(digest),
+        equivalence=ZERO_DIGEST if offer.equivalence is None else offer.equivalence.digest(),
+        replicas=offer.replicas,
     )
-    return Draft(domain, request, question, input_data, now)
+    return Draft(domain, request, question, offer.equivalence, input_data, now)
 
 
-def value_to_attach(
-    requester: str, max_price_units: int, free_units: int, balance_wei: int, gas_price_wei: int
-) -> int:
-    """UNITs to send along: what the free balance lacks. Raises NotEnoughMoney."""
-    lacking = max(0, max_price_units - free_units)
-    gas_units = -(-SUBMIT_GAS * gas_price_wei // UNIT_WEI)
-    spendable = balance_wei // UNIT_WEI
-    if spendable < lacking + gas_units:
-        raise NotEnoughMoney(requester, free_units + spendable, max_price_units + gas_units)
-    return lacking
-
-
-def send(
-    ready: Draft,
-    value_units: int,
-    wallet: str,
-    desk: Desk,
-    account: "LocalAccount",
-    store: ContentStore,
-    journal: Journal,
-) -> "TxReceipt":
-    """Simulate, store the input, journal, send and wait until mined.
-
-    Raises MarketRevert before anything is stored, StoreUnavailable before anything is sent. A journalled task
-    can be sent again by `resend` and is never paid twice.
+def require_acceptable(desk: Desk, ready: Draft) -> None:
+    """Raises RequestRefused where the market's own limits say no. A simulated `submit` would say it too, but
+    only once the money is there.
     """
-    call = desk.market.submit(ready.request, value_units)
-    desk.market.simulate(call, account.address)
+    reason = submit_refusal(ready.request, desk.deployment.parameters, ready.made_at)
+    if reason is not None:
+        raise RequestRefused(reason, ready.request)
+
+
+def keep(ready: Draft, wallet: str, store: ContentStore, journal: Journal) -> None:
+    """Everything the request names into the store, then the request into the journal: from here on it can be sent
+    again by its id, and is never paid twice. Raises StoreUnavailable before anything is journalled.
+    """
     params = ready.question.params
-    store.put(params_key(params.digest()), params.encoded())
-    store.put(ready.request.input_uri, ready.input_data)
+    content = {params_key(params.digest()): params.encoded(), ready.request.input_uri: ready.input_data}
+    if ready.equivalence is not None:
+        content[class_key(ready.equivalence.digest())] = ready.equivalence.encoded()
+    for key, data in content.items():
+        store.put(key, data)
     prompts = len(ready.question.prompts)
     journal.record(JournalEntry(ready.domain, ready.request, wallet, store.url, prompts, ready.made_at))
-    return desk.send(call, account)
-
-
-def resend(entry: JournalEntry, desk: Desk, account: "LocalAccount") -> "TxReceipt | None":
-    """Send a journalled request unless the chain has it; None if it has. Harmless at any time.
-
-    Raises NotEnoughMoney, MarketRevert.
-    """
-    if desk.market.task(entry.task_id).state is not TaskState.NONE:
-        return None
-    request = entry.request
-    value_units = value_to_attach(
-        account.address,
-        escrow_units(request.max_fee_units, request.replicas, request.tip_units),
-        desk.market.account(account.address).free_units,
-        desk.rpc.balance_wei(account.address),
-        desk.gas_price_wei(),
-    )
-    return desk.send(desk.market.submit(request, value_units), account)

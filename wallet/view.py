@@ -6,7 +6,15 @@ from chain.deployment import Deployment
 from chain.follower import Cursor, Follower
 from chain.rpc import Block, Rpc
 from protocol.errors import BadInput, Unavailable
-from protocol.lifecycle import Event, ModelAnnounced, ResultPosted, StoreAnnounced, TaskView
+from protocol.lifecycle import (
+    Event,
+    ModelAnnounced,
+    ResultPosted,
+    StoreAnnounced,
+    TaskView,
+    VoteCommitted,
+)
+from protocol.parameters import Parameters
 from protocol.receipt import Receipt
 from protocol.replay import MarketReplay, MarketView
 
@@ -29,13 +37,16 @@ class ChainUnsteady(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`models`: id to announced URI; `stores`: worker to its newest; `batches`: root to receipts in order."""
+    """`models`: id to announced URI; `stores`: worker to its newest; `batches`: root to receipts in order;
+    `votes`: (task, panel member) to commitment.
+    """
 
     market: MarketView
     head: Block
     models: dict[bytes, str]
     stores: dict[str, str]
     batches: dict[bytes, tuple[Receipt, ...]]
+    votes: dict[tuple[bytes, str], bytes]
 
     def task(self, task_id: bytes) -> TaskView:
         """Raises UnknownTask."""
@@ -48,11 +59,13 @@ class Snapshot:
 class Gathering:
     """Takes in all events in order; `snapshot()` is what they say so far."""
 
-    def __init__(self, bond_unit_units: int) -> None:
-        self._replay = MarketReplay(bond_unit_units)
+    def __init__(self, market: str, parameters: Parameters) -> None:
+        self._market = market
+        self._replay = MarketReplay(parameters)
         self._models: dict[bytes, str] = {}
         self._stores: dict[str, str] = {}
         self._batches: dict[bytes, list[Receipt]] = {}
+        self._votes: dict[tuple[bytes, str], bytes] = {}
 
     def take(self, event: Event) -> None:
         """Raises ImpossibleHistory."""
@@ -64,12 +77,17 @@ class Gathering:
                 self._stores[worker] = uri
             case ResultPosted(task_id=task_id, root=root, body=body, output_tokens=tokens):
                 self._batches.setdefault(root, []).append(Receipt(task_id, body, tokens))
+            case VoteCommitted(market=market, task_id=task_id, member=member, commitment=commitment):
+                if market == self._market:  # a panel may serve several
+                    self._votes[task_id, member] = commitment
             case _:
                 pass
 
     def snapshot(self, head: Block) -> Snapshot:
         batches = {root: tuple(receipts) for root, receipts in self._batches.items()}
-        return Snapshot(self._replay.view(), head, dict(self._models), dict(self._stores), batches)
+        return Snapshot(
+            self._replay.view(), head, dict(self._models), dict(self._stores), batches, dict(self._votes)
+        )
 
 
 class MarketReader:
@@ -77,10 +95,10 @@ class MarketReader:
 
     def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
         self._rpc = rpc
-        self._bond_unit_units = deployment.parameters.bond_unit_units
+        self._deployment = deployment
         self._follower = Follower(rpc, deployment)
         self._trail: tuple[Cursor, ...] = ()
-        self._gathering = Gathering(self._bond_unit_units)
+        self._gathering = self._anew()
 
     def read(self) -> Snapshot:
         """Up to the present head. Raises RpcUnavailable, ChainUnsteady, ImpossibleHistory."""
@@ -89,7 +107,7 @@ class MarketReader:
             if news.reorg_to is not None:
                 # Rare and small here: reading again from the start needs no second way of undoing events.
                 self._trail = ()
-                self._gathering = Gathering(self._bond_unit_units)
+                self._gathering = self._anew()
                 continue
             for event in news.events:
                 self._gathering.take(event)
@@ -97,3 +115,6 @@ class MarketReader:
             if news.complete:
                 return self._gathering.snapshot(news.head)
         raise ChainUnsteady(self._rpc.masked_url)
+
+    def _anew(self) -> Gathering:
+        return Gathering(self._deployment.market, self._deployment.parameters)

@@ -35,7 +35,7 @@ def watch(
     last: TaskStatus | None = None
     while True:
         snapshot = desk.read()
-        shown = status(snapshot.market, snapshot.task(task_id), clock(snapshot.head), desk.age_rate_wei)
+        shown = status(snapshot.market, snapshot.task(task_id), clock(snapshot.head), desk.order)
         if last is None or _told(shown) != _told(last):
             yield shown
         last = shown
