@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from auditor.case import Case, History
-from auditor.chain_steps import recompute_id, recompute_receipt, replay_and_compare
+from auditor.chain_steps import recompute_id, replay_and_compare
 from auditor.content_steps import check_content, replay_choice
 from auditor.findings import Finding, Lacking, Refuted
 from auditor.priority_step import check_priority
+from auditor.receipt_step import recompute_receipt
 from auditor.report import AuditReport, Outcome, StepResult
 from auditor.token_step import CheckerKind, check_tokens, checker
 from chain.deployment import Deployment, check
@@ -48,7 +49,7 @@ class Auditor:
         steps = [
             first,
             second,
-            _run(3, "receipt", lambda: recompute_receipt(case)),
+            _run(3, "receipt", lambda: recompute_receipt(case, self._market)),
             _run(4, "content", lambda: check_content(case)),
             _run(5, "choice of strategy", lambda: replay_choice(case, self._loaded_selector())),
             _run(6, "priority", lambda: check_priority(case)),

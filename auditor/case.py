@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from auditor.findings import Lacking, Refuted
+from auditor.meta_models import published
 from chain.deployment import Deployment
 from chain.follower import Cursor, Follower
 from chain.rpc import Rpc
@@ -26,10 +27,20 @@ from chain.store import (
     scheme_of,
 )
 from engine.tokenizer import Tokenizer
+from metainf import Selector
+from metainf.errors import MetaModelUnreadable
 from protocol.batchfile import DEFAULT_LIMITS, InputFile, OutputFile, Prompt, read_input, read_output
 from protocol.digest import to_hex
 from protocol.errors import BadInput, QuernError
-from protocol.lifecycle import Event, ResultPosted, StoreAnnounced, TaskState, TaskSubmitted
+from protocol.lifecycle import (
+    Event,
+    RefundReason,
+    ResultPosted,
+    StoreAnnounced,
+    TaskState,
+    TaskSubmitted,
+    TaskView,
+)
 from protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify_dir
 from protocol.params import MAX_PARAMS_BYTES, GenerationParams
 from protocol.receipt import MAX_RECEIPT_BYTES, ReceiptDocument
@@ -97,17 +108,34 @@ class Case:
     @cached_property
     def view(self) -> MarketView:
         """The whole market replayed. Raises ImpossibleHistory."""
-        return replay(self.history.events, self.deployment.parameters.bond_unit_units)
+        return replay(self.history.events, self.deployment.parameters)
+
+    @cached_property
+    def task(self) -> TaskView:
+        """Raises ImpossibleHistory."""
+        return self.view.tasks[self.task_id]
+
+    @cached_property
+    def result(self) -> TaskView:
+        """The task, once it has a result: posted, or agreed on by a quorum. Raises Lacking."""
+        task = self.task
+        if task.posted_at:
+            return task
+        if task.state is not TaskState.REFUNDED:
+            raise Lacking(f"there is no result yet: the task is {task.state.name.lower()}")
+        if task.refund_reason == RefundReason.NO_QUORUM:
+            raise Lacking("there is no result: its replicas did not agree, and the task was refunded")
+        raise Lacking("nothing was posted: the task was refunded")
 
     @cached_property
     def posted(self) -> ResultPosted:
-        for event in self.history.events:
-            if isinstance(event, ResultPosted) and event.task_id == self.task_id:
-                return event
-        state = self.view.tasks[self.task_id].state
-        if state is TaskState.REFUNDED:
-            raise Lacking("nothing was posted: the task was refunded")
-        raise Lacking(f"no result was posted yet: the task is {state.name.lower()}")
+        """What the worker of an unreplicated task posted. Raises Lacking."""
+        task = self.result
+        return next(
+            event
+            for event in self.history.events
+            if isinstance(event, ResultPosted) and (event.task_id, event.root) == (task.task_id, task.root)
+        )
 
     @cached_property
     def document(self) -> ReceiptDocument:
@@ -146,6 +174,13 @@ class Case:
         )
         return _readable("manifest", lambda: Manifest.decode(data))
 
+    def selector_of(self, digest: str) -> Selector:
+        """With the meta-model of that digest, which a worker trained and put into its store. Raises Lacking."""
+        try:
+            return self._stored("meta-model", lambda store: published(store, digest))
+        except MetaModelUnreadable as error:
+            raise Lacking(f"the stored meta-model cannot be read ({error})") from error
+
     @cached_property
     def model_dir(self) -> Path:
         """The auditor's own copy of the model, after hashing it against the manifest. Nothing is fetched for it."""
@@ -178,20 +213,31 @@ class Case:
     def _store(self) -> ContentStore:
         if self._given_store is not None:
             return self._given_store
-        worker = self.view.tasks[self.task_id].worker
-        urls = [
-            event.uri
-            for event in self.history.events
-            if isinstance(event, StoreAnnounced) and event.worker == worker
-        ]
+        newest = {
+            event.worker: event.uri for event in self.history.events if isinstance(event, StoreAnnounced)
+        }
+        # Of several workers that agree, any one's store will do; the first that opens is asked.
+        urls = [newest[worker] for worker in self._authors if worker in newest]
         if not urls:
             raise Lacking("no store is known: the worker announced none; name one with --store")
-        if scheme_of(urls[-1]) not in ANNOUNCED_SCHEMES:
-            raise Lacking(f"the announced store {urls[-1]!r} is not opened unasked; name one with --store")
-        try:
-            return ContentStore(urls[-1], read_only=True)
-        except QuernError as error:
-            raise Lacking(f"the announced store cannot be opened ({error})") from error
+        refusals = []
+        for url in urls:
+            if scheme_of(url) not in ANNOUNCED_SCHEMES:
+                refusals.append(f"the announced store {url!r} is not opened unasked; name one with --store")
+                continue
+            try:
+                return ContentStore(url, read_only=True)
+            except QuernError as error:
+                refusals.append(f"the announced store cannot be opened ({error})")
+        raise Lacking(refusals[0])
+
+    @property
+    def _authors(self) -> list[str]:
+        """Whose result it is, also after a ruling has taken it from them."""
+        task = self.task
+        if not task.replicated:
+            return [task.worker]
+        return [seat.worker for seat in task.seats if task.verdict and seat.verdict == task.verdict]
 
     def _input_place(self, uri: str) -> tuple[ContentStore, str]:
         if "://" not in uri:
@@ -204,7 +250,7 @@ class Case:
         except BadStoreUrl as error:
             raise Lacking(f"the input's address cannot be opened ({error})") from error
 
-    def _stored(self, name: str, fetch: Callable[[ContentStore], bytes]) -> bytes:
+    def _stored(self, name: str, fetch: Callable[[ContentStore], _T]) -> _T:
         store = self._store
         return _fetched(name, lambda: fetch(store))
 
@@ -214,7 +260,7 @@ def posted_in_batch(events: Sequence[Event], root: bytes) -> list[ResultPosted]:
     return [event for event in events if isinstance(event, ResultPosted) and event.root == root]
 
 
-def _fetched(name: str, fetch: Callable[[], bytes]) -> bytes:
+def _fetched(name: str, fetch: Callable[[], _T]) -> _T:
     try:
         return fetch()
     except ContentMissing as error:

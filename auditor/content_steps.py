@@ -3,15 +3,18 @@
 from auditor.case import Case
 from auditor.findings import Finding, Lacking, Refuted, counted
 from metainf import ModelFacts, SelectionRecord, Selector
-from metainf.errors import MetaModelMissing, RecordUnreadable
+from metainf.errors import RecordUnreadable
 from protocol.batchfile import OutputEntry, Prompt
 from protocol.digest import to_hex
 from protocol.errors import QuernError
+from protocol.lifecycle import DemandState
+from protocol.merkle import LEAF_TOKENS
 from protocol.params import GenerationParams
 
 
 def check_content(case: Case) -> Finding:
     """Step 4: input, parameters, manifest and output have the digests committed to, and the tokens count up."""
+    tokens_charged = case.result.output_tokens
     prompts, params, output, body = case.input.prompts, case.params, case.output, case.document.body
     manifest = case.manifest
     _same(
@@ -21,14 +24,15 @@ def check_content(case: Case) -> Finding:
     )
     _same("output root", to_hex(output.root()), to_hex(body.output_root))
     _same("table of lengths", list(output.table()), list(case.document.table))
-    _same("output tokens", output.output_tokens(), case.posted.output_tokens)
+    _same("output tokens", output.output_tokens(), tokens_charged)
     _same("prompt tokens", output.prompt_tokens(), body.prompt_tokens)
     for prompt, entry in zip(prompts, output.entries, strict=True):
         _check_length(prompt, params, entry)
     derived = _check_texts(case)
+    shown = _check_shown_leaves(case)
     return Finding(
         f"{counted(len(prompts), 'prompt')} and {counted(output.output_tokens(), 'output token')}, "
-        f"parameters and manifest match every digest; {derived}",
+        f"parameters and manifest match every digest; {derived}{shown}",
         {
             "prompts": len(prompts),
             "prompt_tokens": body.prompt_tokens,
@@ -39,14 +43,18 @@ def check_content(case: Case) -> Finding:
 
 
 def replay_choice(case: Case, selector: Selector) -> Finding:
-    """Step 5: on the recorded facts the recorded meta-model chooses the recorded strategy."""
+    """Step 5: on the recorded facts the recorded meta-model chooses the recorded strategy.
+
+    Where that is not the auditor's, the worker trained it itself, and it is read from the store.
+    """
+    _ = case.result  # without one there is nothing that was chosen for
+    document = case.document
     try:
-        record = SelectionRecord.from_json(case.document.selection)
-        choice = selector.replay(record)
+        record = SelectionRecord.from_json(document.selection)
+        own = record.meta_model_digest != selector.meta_model_digest
+        choice = (case.selector_of(record.meta_model_digest) if own else selector).replay(record)
     except RecordUnreadable as error:
         raise Refuted(f"the record of the choice is malformed ({error})") from error
-    except MetaModelMissing as error:
-        raise Lacking(f"the choice was made with another meta-model ({error})") from error
     except QuernError as error:
         raise Refuted(f"the choice cannot be repeated ({error})") from error
     if choice.record != record:
@@ -56,8 +64,9 @@ def replay_choice(case: Case, selector: Selector) -> Finding:
             else "the recorded predictions are not the meta-model's"
         )
     _check_facts(case, record)
+    whose = "the worker's own meta-model" if own else "meta-model"
     return Finding(
-        f"meta-model {record.meta_model_digest[:10]} chose {record.chosen} among {len(record.candidates)}: "
+        f"{whose} {record.meta_model_digest[:10]} chose {record.chosen} among {len(record.candidates)}: "
         f"{choice.reason}",
         {
             "strategy": record.chosen,
@@ -71,6 +80,24 @@ def _check_length(prompt: Prompt, params: GenerationParams, entry: OutputEntry) 
     allowed = prompt.max_tokens or params.max_tokens
     if len(entry.token_ids) > allowed:
         raise Refuted(f"prompt {prompt.custom_id!r} may have {allowed} tokens and has {len(entry.token_ids)}")
+
+
+def _check_shown_leaves(case: Case) -> str:
+    """What a worker showed on chain, when a leaf was demanded, is what it stored."""
+    tokens = case.output.token_ids()
+    shown = {
+        leaf: demand.tokens
+        for (task, leaf), demand in case.view.demands.items()
+        if task == case.task_id and demand.state is DemandState.ANSWERED
+    }
+    for leaf, found in shown.items():
+        start = leaf * LEAF_TOKENS
+        _same(f"leaf {leaf}", tuple(tokens[start : start + LEAF_TOKENS]), found)
+    return (
+        f"; {counted(len(shown), 'leaf')} shown on chain is in the output"
+        if len(shown) == 1
+        else (f"; {len(shown)} leaves shown on chain are in the output" if shown else "")
+    )
 
 
 def _check_texts(case: Case) -> str:
