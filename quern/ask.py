@@ -1,6 +1,8 @@
 """`quern quote` and `quern submit`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from errno import EEXIST
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +13,14 @@ from quern.console import note, require_yes, say, say_json
 from quern.context import home
 
 if TYPE_CHECKING:
+    from chain.store import ContentStore
+    from protocol.currency import Currency
     from protocol.digest import JsonValue
+    from protocol.replay import MarketView
     from wallet.desk import Desk
+    from wallet.hand import Hand
     from wallet.inputs import Question
+    from wallet.keystore import Wallet
     from wallet.quote import Quote
     from wallet.submit import Draft, Offer, Wishes
 
@@ -26,6 +33,16 @@ MaxTokensOption = Annotated[
     typer.Option("--max-tokens", help="Output tokens at most, where a prompt names none."),
 ]
 TipOption = Annotated[str, typer.Option("--tip", help="Paid on top, ranks the task: 5000gwei or 0.001ether.")]
+ReplicasOption = Annotated[
+    int,
+    typer.Option(
+        "--replicas", help="Workers that answer, each on its own: 1, 3, 5, 7. More than half must agree."
+    ),
+]
+MaxFeeOption = Annotated[
+    str | None,
+    typer.Option("--max-fee", help="The most one worker's work may cost, without tip."),
+]
 
 
 def quote(
@@ -33,28 +50,33 @@ def quote(
         int, typer.Option("--output-tokens", min=1, help="Output tokens of all prompts together, at most.")
     ] = 256,
     model: ModelOption = None,
+    replicas: ReplicasOption = 1,
+    max_fee: MaxFeeOption = None,
     tip: TipOption = "0",
     deployment: options.Deployment = None,
     rpc: options.Rpc = None,
     as_json: options.Json = False,
 ) -> None:
     """Say what an answer would cost and how long it would take."""
-    from wallet.amounts import parse_units
     from wallet.desk import clock
     from wallet.models import ModelList, choose
     from wallet.quote import Want
     from wallet.quote import quote as make_quote
+    from wallet.submit import SEATS, BadReplicas
 
-    want_tip = parse_units("tip", tip)
+    if replicas not in SEATS:
+        raise BadReplicas(replicas)
     desk = connect.desk(deployment, rpc)
+    want_tip = desk.currency.parse("tip", tip)
+    want_fee = None if max_fee is None else desk.currency.parse("max fee", max_fee)
     snapshot = desk.read()
     model_id = choose(model, snapshot.models, ModelList(home().models).all())
-    want = Want(model_id, output_tokens, want_tip)
+    want = Want(model_id, output_tokens, want_tip, replicas, want_fee)
     quoted = make_quote(snapshot.market, clock(snapshot.head), want, desk.terms())
     if as_json:
-        say_json(_quote_json(quoted))
+        say_json(_quote_json(quoted, desk.currency))
         return
-    for line in _quote_lines(quoted):
+    for line in _quote_lines(quoted, desk.currency):
         say(line)
 
 
@@ -75,10 +97,12 @@ def submit(
     top_k: Annotated[int | None, typer.Option(help="Sample from so many tokens; 0 is all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop at this text; may be repeated.")] = None,
-    max_fee: Annotated[
-        str | None,
-        typer.Option("--max-fee", help="The most the work may cost, without tip."),
+    replicas: ReplicasOption = 1,
+    class_file: Annotated[
+        Path | None,
+        typer.Option("--class", help="With replicas: file of the engines whose answers count as equal."),
     ] = None,
+    max_fee: MaxFeeOption = None,
     flat_percent: Annotated[
         int | None, typer.Option(min=0, max=100, help="Share of the fee paid whatever the answer's length.")
     ] = None,
@@ -94,8 +118,14 @@ def submit(
     timeout_secs: Annotated[
         float | None, typer.Option(help="With --wait: stop waiting after so long.")
     ] = None,
+    sign_to: Annotated[
+        Path | None,
+        typer.Option("--sign-to", help="Sign into this new file and send nothing; see 'quern relay'."),
+    ] = None,
     wallet: options.Wallet = None,
     password_file: options.PasswordFile = None,
+    relayer: options.Relayer = None,
+    relayer_password_file: options.RelayerPasswordFile = None,
     deployment: options.Deployment = None,
     rpc: options.Rpc = None,
     store: options.Store = None,
@@ -107,17 +137,8 @@ def submit(
     Prompts and answers can be read by whoever can read the content store.
     """
     from protocol.digest import from_hex
-    from wallet.amounts import parse_units
-    from wallet.submit import Wishes
 
-    wishes = Wishes(
-        fee_units=None if max_fee is None else parse_units("max fee", max_fee),
-        flat_percent=flat_percent,
-        tip_units=parse_units("tip", tip),
-        lease_secs=lease_secs,
-        life_secs=life_secs,
-        bond_units=bond_units,
-    )
+    purse = _Purse(wallet, password_file, relayer, relayer_password_file)
     sampling = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -129,11 +150,22 @@ def submit(
     if resume is None:
         question = _question(prompt, file, batch, system, sampling, is_chat=not plain)
         desk = connect.desk(deployment, rpc)
-        sent = _ask(desk, question, model, wishes, wallet, password_file, store, yes=yes)
+        terms = _Terms(
+            model=model,
+            replicas=replicas,
+            class_file=class_file,
+            max_fee=max_fee,
+            flat_percent=flat_percent,
+            tip=tip,
+            lease_secs=lease_secs,
+            life_secs=life_secs,
+            bond_units=bond_units,
+        )
+        sent = _ask(desk, question, terms, purse, store, sign_to, yes=yes)
     else:
         desk = connect.desk(deployment, rpc)
-        sent = _send_again(desk, resume, password_file)
-    if not wait:
+        sent = _send_again(desk, resume, purse)
+    if not wait or sign_to is not None:
         if as_json:
             say_json(sent)
         else:
@@ -166,78 +198,153 @@ def _question(
     return from_text(text or "", params_of(wanted), system=system, is_chat=is_chat)
 
 
+@dataclass(frozen=True, slots=True)
+class _Purse:
+    """Options that say who signs and who pays the gas."""
+
+    wallet: str | None
+    password_file: Path | None
+    relayer: str | None
+    relayer_password_file: Path | None
+
+    def sender(self) -> "Wallet | None":
+        return connect.relayer(self.relayer)
+
+    def hand(self, signer: "Wallet") -> "Hand":
+        return connect.hand(signer, self.password_file, self.sender(), self.relayer_password_file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Options that say what is put up, as typed."""
+
+    model: str | None
+    replicas: int
+    class_file: Path | None
+    max_fee: str | None
+    flat_percent: int | None
+    tip: str
+    lease_secs: int | None
+    life_secs: int | None
+    bond_units: int
+
+    def wishes(
+        self, currency: "Currency", model_id: bytes, market: "MarketView", content: "ContentStore"
+    ) -> "Wishes":
+        from wallet.classes import read_class
+        from wallet.submit import Wishes
+
+        equivalence = None if self.class_file is None else read_class(self.class_file)
+        said = Wishes(
+            fee_units=None if self.max_fee is None else currency.parse("max fee", self.max_fee),
+            flat_percent=self.flat_percent,
+            tip_units=currency.parse("tip", self.tip),
+            lease_secs=self.lease_secs,
+            life_secs=self.life_secs,
+            bond_units=self.bond_units,
+            replicas=self.replicas,
+            equivalence=equivalence,
+        )
+        if said.replicas == 1 or equivalence is not None:
+            return said
+        return replace(said, equivalence=connect.equivalence(model_id, market, content))
+
+
 def _ask(
     desk: "Desk",
     question: "Question",
-    model: str | None,
-    wishes: "Wishes",
-    wallet: str | None,
-    password_file: Path | None,
+    terms: _Terms,
+    purse: _Purse,
     store: str | None,
+    sign_to: Path | None,
     *,
     yes: bool,
 ) -> "dict[str, JsonValue]":
-    """Price, show, confirm, sign, send."""
+    """Price, show, confirm, sign, store; send, unless it is only to be signed."""
     from protocol.digest import to_hex
     from wallet.desk import clock
+    from wallet.hand import require_affordable, send
     from wallet.inputs import check_window
     from wallet.journal import Journal
     from wallet.models import ModelList, choose
-    from wallet.passwords import password_for
-    from wallet.submit import draft, price, send, value_to_attach
+    from wallet.relay import Signed
+    from wallet.submit import draft, keep, price, require_acceptable
 
-    payer = connect.keystore().choose(wallet)
+    payer, sender = connect.keystore().choose(purse.wallet), purse.sender()
     content = connect.store(store)
     snapshot = desk.read()
     now = clock(snapshot.head)
-    model_id = choose(model, snapshot.models, ModelList(home().models).all())
+    model_id = choose(terms.model, snapshot.models, ModelList(home().models).all())
     window = connect.window(model_id)
     prompt_tokens = None if window is None else check_window(question, window)
-    terms = desk.terms()
-    quoted, offer = price(snapshot.market, now, model_id, question.max_output_tokens, wishes, terms)
-    free_units = desk.market.account(payer.address).free_units
-    balance_wei = desk.rpc.balance_wei(payer.address)
-    value_units = value_to_attach(
-        payer.address, offer.max_price_units, free_units, balance_wei, terms.gas_price_wei
-    )
+    wishes = terms.wishes(desk.currency, model_id, snapshot.market, content)
+    quoted, offer = price(snapshot.market, now, model_id, question.max_output_tokens, wishes, desk.terms())
     ready = draft(desk.domain, payer.address, model_id, question, offer, now)
-    _show_offer(ready, quoted, offer, prompt_tokens, content.url)
-    require_yes("Sign and send?", yes)
-    account = connect.keystore().unlock(payer.name, password_for(payer.name, password_file))
-    receipt = send(ready, value_units, payer.name, desk, account, content, Journal(home().journal))
+    require_acceptable(desk, ready)
+    if sign_to is None:
+        require_affordable(desk, payer.address, offer.max_price_units, sender.address if sender else None)
+    elif sign_to.exists():
+        raise FileExistsError(EEXIST, "it exists; name a new file", str(sign_to))
+    _show_offer(ready, quoted, offer, prompt_tokens, content.url, desk.currency)
+    if sender is not None:
+        note(f"Gas      {sender.address} pays it and sends; the wallet only signs")
+    # A password that does not open the key is known before anybody agrees to anything.
+    hand = purse.hand(payer)
+    require_yes("Sign and send?" if sign_to is None else "Sign?", yes)
+    journal = Journal(home().journal)
+    if sign_to is not None:
+        keep(ready, payer.name, content, journal)
+        Signed(desk.domain, ready.request, hand.sign(ready.task_id)).write(sign_to)
+        note(f"Wrote    {sign_to}: whoever has it can send it until its deadline, or 'quern revoke' it first")
+        return {"task": to_hex(ready.task_id), "max_price_units": offer.max_price_units, "file": str(sign_to)}
+    receipts = send(desk, ready, offer.max_price_units, hand, payer.name, content, journal)
     return {
         "task": to_hex(ready.task_id),
         "max_price_units": offer.max_price_units,
         "prompts": len(question.prompts),
-        "transaction": to_hex(receipt.tx_hash),
-        "block": receipt.block_number,
-        "gas_used": receipt.gas_used,
+        "replicas": offer.replicas,
+        "class": None if offer.equivalence is None else to_hex(offer.equivalence.digest()),
+        "sender": hand.sender.address,
+        "transaction": to_hex(receipts[-1].tx_hash),
+        "block": receipts[-1].block_number,
+        "gas_used": sum(receipt.gas_used for receipt in receipts),
     }
 
 
-def _send_again(desk: "Desk", text: str, password_file: Path | None) -> "dict[str, JsonValue]":
+def _send_again(desk: "Desk", text: str, purse: _Purse) -> "dict[str, JsonValue]":
     """A journalled request, unless the chain has it already."""
     from protocol.digest import to_hex
+    from protocol.lifecycle import TaskState
+    from protocol.money import escrow_units
+    from wallet.hand import require_affordable, submit_calls
     from wallet.journal import Journal, parse_task_id
-    from wallet.passwords import password_for
-    from wallet.submit import resend
 
     journal = Journal(home().journal)
     known = tuple(entry.task_id for entry in journal.entries(desk.domain))
     entry = journal.get(parse_task_id(text, known))
-    account = connect.keystore().unlock(entry.wallet, password_for(entry.wallet, password_file))
-    receipt = resend(entry, desk, account)
-    if receipt is None:
+    if desk.market.task(entry.task_id).state is not TaskState.NONE:
         note("The chain has this task already; nothing was sent.")
-    transaction = None if receipt is None else to_hex(receipt.tx_hash)
-    return {"task": to_hex(entry.task_id), "transaction": transaction}
+        return {"task": to_hex(entry.task_id), "transaction": None}
+    request = entry.request
+    price_units = escrow_units(request.max_fee_units, request.replicas, request.tip_units)
+    sender = purse.sender()
+    require_affordable(desk, request.requester, price_units, sender.address if sender else None)
+    hand = purse.hand(connect.keystore().get(entry.wallet))
+    receipts = [desk.send(call, hand.sender) for call in submit_calls(desk, request, price_units, hand)]
+    return {"task": to_hex(entry.task_id), "transaction": to_hex(receipts[-1].tx_hash)}
 
 
 def _show_offer(
-    ready: "Draft", quoted: "Quote", offer: "Offer", prompt_tokens: int | None, store_url: str
+    ready: "Draft",
+    quoted: "Quote",
+    offer: "Offer",
+    prompt_tokens: int | None,
+    store_url: str,
+    currency: "Currency",
 ) -> None:
     from protocol.digest import to_hex
-    from wallet.amounts import show_units
+    from protocol.money import quorum
+    from wallet.classes import class_words
 
     prompts = len(ready.question.prompts)
     counted = "prompt tokens not counted: the model is not on this machine"
@@ -247,29 +354,36 @@ def _show_offer(
         f"{counted if prompt_tokens is None else f'{prompt_tokens} prompt tokens'}, "
         f"at most {ready.question.max_output_tokens} output tokens"
     )
+    if offer.equivalence is not None:
+        note(
+            f"Replicas {offer.replicas}, of which {quorum(offer.replicas)} must agree; each is paid its own fee"
+        )
+        note(f"Class    {class_words(offer.equivalence)}")
+    fee = f"{offer.replicas} x " if offer.replicas > 1 else ""
     note(
-        f"Price    at most {show_units(offer.max_price_units)}: fee {offer.fee_units:,} gwei "
-        f"({offer.flat_percent} % of it flat), tip {offer.tip_units:,} gwei; what is not used returns"
+        f"Price    at most {currency.show(offer.max_price_units)}: fee {fee}{currency.show(offer.fee_units)}, "
+        f"{offer.flat_percent} % of it flat, tip {currency.show(offer.tip_units)}; what is not used returns"
     )
     note(f"Wait     {_wait_words(quoted)}; refundable from {offer.life_secs} s on if nobody answers")
     note(f"Privacy  prompts and answers can be read by whoever can read the store {store_url}")
 
 
-def _quote_lines(quoted: "Quote") -> list[str]:
-    from wallet.amounts import show_units
-
+def _quote_lines(quoted: "Quote", currency: "Currency") -> list[str]:
     basis = (
         f"median of {quoted.recent_tasks} settled tasks"
         if quoted.recent_tasks
         else "nothing was settled yet: a worker's gas and a default rate"
     )
     speed = "" if quoted.tokens_per_s is None else f" at {quoted.tokens_per_s:.1f} tokens/s"
+    each = (
+        "" if quoted.replicas == 1 else f", {quoted.replicas} replicas of {currency.show(quoted.fee_units)}"
+    )
     return [
-        f"Price  at most {show_units(quoted.max_price_units)}, {quoted.flat_percent} % flat ({basis})",
+        f"Price  at most {currency.show(quoted.max_price_units)}{each}, {quoted.flat_percent} % flat ({basis})",
         f"Wait   {_wait_words(quoted)}{speed}",
         (
             f"Queue  {quoted.tasks_ahead} tasks ahead, {quoted.tokens_ahead:,} output tokens at most; "
-            f"a tip of {show_units(quoted.front_tip_units)} goes first"
+            f"a tip of {currency.show(quoted.front_tip_units)} goes first"
         ),
     ]
 
@@ -280,7 +394,5 @@ def _wait_words(quoted: "Quote") -> str:
     return f"about {quoted.wait_secs:.0f} s"
 
 
-def _quote_json(quoted: "Quote") -> "dict[str, JsonValue]":
-    from dataclasses import asdict
-
-    return {**asdict(quoted), "max_price_units": quoted.max_price_units}
+def _quote_json(quoted: "Quote", currency: "Currency") -> "dict[str, JsonValue]":
+    return {**asdict(quoted), "max_price_units": quoted.max_price_units, "currency": currency.symbol}

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
     from chain.store import ContentStore
     from engine.tokenizer import Tokenizer
+    from protocol.equivalence import EquivalenceClass
+    from protocol.replay import MarketView
     from wallet.answer import Answer
     from wallet.desk import Desk
+    from wallet.hand import Hand
     from wallet.inputs import Window
-    from wallet.keystore import Keystore
+    from wallet.keystore import Keystore, Wallet
 
 
 def desk(deployment: Path | None, rpc: str | None) -> "Desk":
@@ -44,6 +47,51 @@ def unlocked(name: str | None, password_file: Path | None) -> "LocalAccount":
 
     chosen = keystore().choose(name)
     return keystore().unlock(chosen.name, password_for(chosen.name, password_file))
+
+
+def relayer(text: str | None) -> "Wallet | None":
+    """The wallet of that name, or the keystore file at that path; still locked."""
+    from chain.keyfile import read_address
+    from wallet.keystore import Wallet
+
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    if path.is_file():
+        return Wallet(path.name, read_address(path), path)
+    return keystore().get(text)
+
+
+def hand(
+    signer: "Wallet", password_file: Path | None, sender: "Wallet | None", sender_file: Path | None
+) -> "Hand":
+    """Both keys opened: who signs, and who sends if that is another."""
+    from chain.keyfile import unlock
+    from wallet.hand import Hand
+    from wallet.passwords import password_for
+
+    account = unlock(signer.path, password_for(signer.name, password_file))
+    if sender is None:
+        return Hand(account)
+    return Hand(account, unlock(sender.path, password_for(sender.name, sender_file or password_file)))
+
+
+def equivalence(model_id: bytes, market: "MarketView", content: "ContentStore") -> "EquivalenceClass":
+    """The class in which the model was last served, else that of the measured catalogue."""
+    from wallet.classes import NoClass, default_class, last_served
+
+    served = last_served(market, model_id, content)
+    if served is not None:
+        return served
+    try:
+        from metainf import catalogue
+        from metainf.model import MetaModel
+
+        version = str(MetaModel.load().provenance["vllm_version"])
+    except ImportError as error:
+        raise NoClass(model_id, "the catalogue of strategies comes with a worker's installation") from error
+    exact = tuple(bytes.fromhex(each.digest()[2:]) for each in catalogue("cpu", version) if each.exact)
+    return default_class(model_id, content, {"engine": "vllm", "version": version, "device": "cpu"}, exact)
 
 
 def window(model_id: bytes) -> "Window | None":

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -12,30 +13,18 @@ import typer
 if TYPE_CHECKING:
     from protocol.digest import JsonValue
 
-# Reordering marks make a line read differently from what it says (Trojan Source, CVE-2021-42574).
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def printable(text: str) -> str:
-    """`text` with every control character but newline and tab written as an escape such as `\\x1b`."""
-    return "".join(_escaped(character) for character in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    is_control = code < 0x20 or 0x7F <= code <= 0x9F
-    if (is_control and character not in "\n\t") or character in _REORDERING or 0xD800 <= code <= 0xDFFF:
-        return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
-    return character
-
 
 def say(text: str) -> None:
     """One or more lines on standard output."""
+    from protocol.printable import printable
+
     print(printable(text), flush=True)
 
 
 def note(text: str) -> None:
     """A line for the person, on standard error, so that a program reading standard output never sees it."""
+    from protocol.printable import printable
+
     print(printable(text), file=sys.stderr, flush=True)
 
 
@@ -54,6 +43,11 @@ def require_yes(question: str, yes: bool) -> None:
     if not agreed:
         note("Nothing was sent. Where nobody can be asked, give --yes.")
         raise typer.Exit(2)
+
+
+def moment(second: int) -> str:
+    """Date and time of unix seconds, in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(second))
 
 
 def say_json(value: "JsonValue") -> None:
@@ -78,6 +72,8 @@ def jsonable(value: object) -> "JsonValue":
 
 def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns aligned by width; the last one is left ragged."""
+    from protocol.printable import printable
+
     cells = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:

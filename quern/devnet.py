@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from quern import connect, options
-from quern.console import say, say_json
+from quern.console import jsonable, note, say, say_json
 from quern.context import home
 
 app = typer.Typer(
@@ -92,11 +92,49 @@ def fund(
     from chain.call import Call
     from chain.devnet import dev_account
     from protocol.abi import parse_address
-    from protocol.domain import UNIT_WEI
-    from wallet.amounts import parse_units, show_units
+    from protocol.currency import ETHER
 
-    units = parse_units("amount", amount)
+    units = ETHER.parse("amount", amount)
     is_address = wallet.startswith("0x")
     to = parse_address("address", wallet) if is_address else connect.keystore().get(wallet).address
-    connect.desk(deployment, rpc).send(Call("fund", to, b"", units * UNIT_WEI), dev_account(0))
-    say(f"{to} got {show_units(units)}")
+    connect.desk(deployment, rpc).send(Call("fund", to, b"", units * ETHER.unit), dev_account(0))
+    say(f"{to} got {ETHER.show(units)}")
+
+
+@app.command()
+def chaos(
+    seed: Annotated[int, typer.Option(help="The same seed makes the same faults, request by request.")] = 0,
+    rates: Annotated[
+        str, typer.Option(help="How often each fault comes, as shares of all requests; '' for none.")
+    ] = "busy=0.02,reset=0.02,truncate=0.02,lag=0.05,stale=0.02,drop-send=0.02,duplicate-send=0.02",
+    reorg_secs: Annotated[float, typer.Option(help="Seconds between reorganisations; 0 for none.")] = 20.0,
+    max_depth: Annotated[int, typer.Option(help="Most blocks that one may orphan.")] = 10,
+    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; a free one by default.")] = None,
+    secs: Annotated[float, typer.Option(help="Stop after so many seconds; 0 to run until Ctrl-C.")] = 0.0,
+    deployment: options.Deployment = None,
+    rpc: options.Rpc = None,
+    as_json: options.Json = False,
+) -> None:
+    """Serve the devnet's node badly, by a seed.
+
+    To see what a wallet or a worker makes of it: requests are refused, reset, cut short, slow or answered by an old
+    head; sends are lost or doubled; blocks are orphaned with some of their transactions.
+    """
+    import json
+    from threading import Event
+
+    from chain import deployment as deployments
+    from chain.chaos import Chaos
+    from chain.schedule import Schedule, parse_rates
+
+    schedule = Schedule(seed, parse_rates(rates), reorg_secs, max_depth)
+    nodes = rpc or deployments.load(deployment or home().deployment).rpc_url
+    show = (lambda done: json.dumps(jsonable(done))) if as_json else str
+    server = Chaos(nodes.split(",")[0], schedule, lambda done: say(show(done)), port or 0)
+    with server:
+        address = {"url": server.url, "seed": seed}
+        say(json.dumps(address) if as_json else f"seed {seed} at {server.url}: use it by --rpc or QUERN_RPC")
+        try:
+            Event().wait(secs or None)
+        except KeyboardInterrupt:
+            note(f"{server.requests} requests came")

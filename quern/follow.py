@@ -12,6 +12,7 @@ from quern.console import note, say, say_json, say_table
 from quern.show import answer_json, say_answer
 
 if TYPE_CHECKING:
+    from protocol.currency import Currency
     from protocol.digest import JsonValue
     from wallet.answer import Answer
     from wallet.desk import Desk
@@ -37,13 +38,20 @@ def tasks(
 ) -> None:
     """List the tasks of a wallet, oldest first."""
     address = None if everyone else connect.keystore().choose(wallet).address
-    found = connect.desk(deployment, rpc).tasks(address)
+    desk = connect.desk(deployment, rpc)
+    found = desk.tasks(address)
     if as_json:
         say_json([each.to_json() for each in found])
     elif found:
         say_table(
-            ("TASK", "STATE", "TOKENS", "PAID", "LOCKED"),
-            [_row(each) for each in found],
+            (
+                "TASK",
+                "STATE",
+                "OUTPUT TOKENS",
+                f"PAID ({desk.currency.symbol})",
+                f"LOCKED ({desk.currency.symbol})",
+            ),
+            [_row(each, desk.currency) for each in found],
         )
     else:
         say("No task yet. Ask something with: quern submit 'What is 2 + 2?'")
@@ -61,7 +69,7 @@ def watch(
 ) -> None:
     """Follow one task until its answer is there; `--json` prints its last state."""
     desk = connect.desk(deployment, rpc)
-    last = _follow(desk, _task_id(desk, task), timeout_secs, to_the_end=to_the_end)
+    last = _follow(desk, task_id_of(desk, task), timeout_secs, to_the_end=to_the_end)
     if as_json:
         say_json(last.to_json())
 
@@ -82,7 +90,7 @@ def result(
     from wallet.answer import require_genuine
 
     desk = connect.desk(deployment, rpc)
-    answer = connect.answer(desk, _task_id(desk, task), store)
+    answer = connect.answer(desk, task_id_of(desk, task), store)
     if not unverified:
         require_genuine(answer)
     _print(answer, Format.JSON if as_json else form, output)
@@ -117,41 +125,43 @@ def _follow(desk: "Desk", task: bytes, timeout_secs: float | None, *, to_the_end
 
     last: TaskStatus | None = None
     for last in follow(desk, task, to_the_end=to_the_end, timeout_secs=timeout_secs):
-        note(_line(last))
+        note(_line(last, desk.currency))
     assert last is not None
     return last
 
 
-def _line(shown: "TaskStatus") -> str:
-    from wallet.amounts import show_units
-
+def _line(shown: "TaskStatus", currency: "Currency") -> str:
     task = shown.task
     parts = [shown.words()]
     if task.worker:
         parts.append(f"worker {task.worker}")
+    elif task.replicated and task.winners:
+        parts.append(f"workers {', '.join(task.winners)}")
     if task.posted_at:
         secs = task.posted_at - task.submitted_at
         parts.append(f"{task.output_tokens} output tokens, {secs} s from submit to posted")
     if shown.is_over:
-        parts.append(f"paid {show_units(task.paid_units)}, refunded {show_units(task.refunded_units)}")
+        paid, refunded = currency.show(task.paid_units), currency.show(task.refunded_units)
+        parts.append(f"paid {paid}, refunded {refunded}")
     return "; ".join(parts)
 
 
-def _row(shown: "TaskStatus") -> Sequence[str]:
+def _row(shown: "TaskStatus", currency: "Currency") -> Sequence[str]:
     from protocol.digest import to_hex
 
     task = shown.task
-    tokens = f"{task.output_tokens}/{task.request.max_output_tokens}"
+    tokens = f"{task.output_tokens} of {task.request.max_output_tokens} at most"
     return (
         to_hex(task.task_id)[:18],
         shown.words(),
         tokens,
-        f"{task.paid_units:,}",
-        f"{shown.locked_units:,}",
+        currency.coins(task.paid_units),
+        currency.coins(shown.locked_units),
     )
 
 
-def _task_id(desk: "Desk", text: str) -> bytes:
+def task_id_of(desk: "Desk", text: str) -> bytes:
+    """The one task of the market that an id or its beginning names. Raises AmbiguousTask."""
     from wallet.journal import parse_task_id
 
     return parse_task_id(text, tuple(desk.read().market.tasks))

@@ -1,5 +1,6 @@
 """`quern model`: take models into use on this machine, announce them on chain, list both."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,18 +47,35 @@ def add(
         desk.announce(added, account)
     else:
         added = take_in(model, name, models, connect.store(store))
+    announced = announce or _is_announced(added.model_id, deployment, rpc)
     if as_json:
         say_json(
             {
                 "model": to_hex(added.model_id),
                 "name": added.name,
                 "path": str(added.path),
-                "announced": announce,
+                "announced": announced,
             }
         )
     else:
-        said = "announced" if announce else "not announced; do so with --announce"
+        said = {
+            True: "announced",
+            False: "not announced; do so with --announce",
+            None: "no node answers: not known whether it is announced",
+        }[announced]
         say(f"Model {added.name} is {to_hex(added.model_id)} ({said})")
+
+
+def _is_announced(model_id: bytes, deployment: Path | None, rpc: str | None) -> bool | None:
+    """None where no node can be asked."""
+    from protocol.errors import QuernError
+
+    if deployment is None and rpc is None and not home().deployment.exists():
+        return False
+    try:
+        return model_id in connect.desk(deployment, rpc).read().models
+    except QuernError:
+        return None
 
 
 @app.command("list")

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quern import connect, options
-from quern.console import say, say_json
+from quern.console import moment, say, say_json
 
 if TYPE_CHECKING:
-    from wallet.desk import Money
+    from protocol.currency import Currency
+    from wallet.money import Money
 
 app = typer.Typer(
     add_completion=False,
@@ -26,24 +27,29 @@ def show(
     rpc: options.Rpc = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what is free, what is locked, and in which tasks money waits; or move money."""
+    """Say what is free and what waits in tasks: why, and until when; or move money."""
+    from wallet.money import money as look
+
     if ctx.invoked_subcommand is not None:
         return
     owner = connect.keystore().choose(wallet)
-    money = connect.desk(deployment, rpc).money(owner.address)
+    desk = connect.desk(deployment, rpc)
+    money = look(desk, owner.address)
     if as_json:
         say_json(
             {
                 "address": money.address,
+                "currency": desk.currency.symbol,
                 "free_units": money.free_units,
                 "locked_units": money.locked_units,
                 "escrow_units": money.escrow_units,
-                "wallet_wei": money.wallet_wei,
-                "tasks": [task.to_json() for task in money.tasks],
+                "outside_units": money.outside_units,
+                "wallet_wei": money.ether_wei,
+                "waiting": [wait.to_json() for wait in money.waits],
             }
         )
         return
-    _say_money(money)
+    _say_money(money, desk.currency)
 
 
 @app.command()
@@ -58,20 +64,20 @@ def deposit(
     deployment: options.Deployment = None,
     rpc: options.Rpc = None,
 ) -> None:
-    """Move ether of the wallet into a free balance in the market."""
+    """Move ether, or the market's token, of the wallet into a free balance in the market."""
     from protocol.abi import parse_address
-    from wallet.amounts import parse_units, show_units
-    from wallet.passwords import password_for
+    from wallet.purse import deposit_calls, require_deposit
 
-    units = parse_units("amount", amount)
     owner = connect.keystore().choose(wallet)
-    desk = connect.desk(deployment, rpc)
     credited = owner.address if beneficiary is None else parse_address("for", beneficiary)
-    call = desk.deposit_call(units, owner.address, credited)
-    account = connect.keystore().unlock(owner.name, password_for(owner.name, password_file))
-    desk.send(call, account)
+    desk = connect.desk(deployment, rpc)
+    units = desk.currency.parse("amount", amount)
+    require_deposit(desk, "deposit", units, owner.address)
+    account = connect.unlocked(owner.name, password_file)
+    for call in deposit_calls(desk, account, units, credited):
+        desk.send(call, account)
     free_units = desk.market.account(credited).free_units
-    say(f"Deposited {show_units(units)}; {credited} has {show_units(free_units)} free")
+    say(f"Deposited {desk.currency.show(units)}; {credited} has {desk.currency.show(free_units)} free")
 
 
 @app.command()
@@ -85,29 +91,30 @@ def withdraw(
 ) -> None:
     """Move free balance out of the market."""
     from protocol.abi import parse_address
-    from wallet.amounts import parse_units, show_units
-    from wallet.passwords import password_for
+    from wallet.purse import withdraw_call
 
-    units = None if amount is None else parse_units("amount", amount)
     owner = connect.keystore().choose(wallet)
     receiver = owner.address if to is None else parse_address("to", to)
     desk = connect.desk(deployment, rpc)
-    call = desk.withdraw_call(units, owner.address, receiver)
-    account = connect.keystore().unlock(owner.name, password_for(owner.name, password_file))
-    desk.send(call, account)
-    say(f"Withdrawn to {receiver}; free: {show_units(desk.market.account(owner.address).free_units)}")
+    units = None if amount is None else desk.currency.parse("amount", amount)
+    call = withdraw_call(desk, units, owner.address, receiver)
+    desk.send(call, connect.unlocked(owner.name, password_file))
+    left = desk.currency.show(desk.market.account(owner.address).free_units)
+    say(f"Withdrawn to {receiver}; free: {left}")
 
 
-def _say_money(money: "Money") -> None:
+def _say_money(money: "Money", currency: "Currency") -> None:
+    from protocol.currency import ETHER
     from protocol.digest import to_hex
-    from protocol.domain import UNIT_WEI
-    from wallet.amounts import show_units
 
     say(f"Address  {money.address}")
-    say(f"Wallet   {show_units(money.wallet_wei // UNIT_WEI)} outside of the market")
-    say(f"Free     {show_units(money.free_units)}")
-    say(f"Locked   {show_units(money.locked_units)} in bonds")
-    say(f"Escrow   {show_units(money.escrow_units)} in {len(money.tasks)} tasks")
-    for task in money.tasks:
-        said = f"{show_units(task.locked_units)}: {task.words()}, deadline {task.task.request.deadline}"
-        say(f"  {to_hex(task.task.task_id)[:18]}  {said}")
+    say(f"Wallet   {currency.show(money.outside_units)} outside of the market")
+    if not currency.is_ether:
+        say(f"Gas      {ETHER.show(money.ether_wei // ETHER.unit)} to pay it with")
+    say(f"Free     {currency.show(money.free_units)}")
+    say(f"Locked   {currency.show(money.locked_units)} in bonds")
+    say(f"Escrow   {currency.show(money.escrow_units)}")
+    for wait in money.waits:
+        until = f"; by {moment(wait.until)} at the latest" if wait.until else ""
+        said = f"{wait.role} {currency.show(wait.units)}: {wait.why}, until {wait.ends_with}{until}"
+        say(f"  {to_hex(wait.task_id)[:18]}  {said}")

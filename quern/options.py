@@ -17,6 +17,22 @@ PasswordFile = Annotated[
         "--password-file", envvar="QUERN_PASSWORD_FILE", help="File that holds the wallet's password."
     ),
 ]
+Relayer = Annotated[
+    str | None,
+    typer.Option(
+        "--relayer",
+        envvar="QUERN_RELAYER",
+        help="Wallet or keystore file that sends and pays the gas; the wallet only signs.",
+    ),
+]
+RelayerPasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--relayer-password-file",
+        envvar="QUERN_RELAYER_PASSWORD_FILE",
+        help="File that holds the relayer's password; by default the wallet's.",
+    ),
+]
 Deployment = Annotated[
     Path | None,
     typer.Option(
@@ -28,7 +44,9 @@ Deployment = Annotated[
 Rpc = Annotated[
     str | None,
     typer.Option(
-        "--rpc", envvar="QUERN_RPC", help="URL of an Ethereum node; by default that of the deployment file."
+        "--rpc",
+        envvar="QUERN_RPC",
+        help="URL of an Ethereum node, or several by commas, asked in order; by default the deployment file's.",
     ),
 ]
 Store = Annotated[

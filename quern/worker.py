@@ -1,5 +1,6 @@
 """`quern worker`: a worker's whole life."""
 
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -69,30 +70,34 @@ def init(
     as_json: options.Json = False,
 ) -> None:
     """Write settings and an encrypted key; says what the key can lose."""
-    from wallet.amounts import parse_units
+    from chain.deployment import load
     from wallet.keystore import private_key
     from wallet.models import ModelList
     from worker.setup import init as write
 
     registered = [each.path for each in ModelList(home().models).all()]
+    market = deployment or home().deployment
     made = write(
         folder or home().worker,
-        deployment=deployment or home().deployment,
+        deployment=market,
         store_url=store or home().store.as_uri(),
         models=model or registered,
         password=_password(password_file, is_new=True),
         rpc_url=rpc or "",
         key=None if key_file is None else private_key(key_file.read_text()),
         engine_kind=engine.value,
-        max_bond_units=None if max_bond is None else parse_units("max bond", max_bond),
+        max_bond_units=None if max_bond is None else load(market).currency.parse("max bond", max_bond),
     )
     if as_json:
         say_json({"config": str(made.config_path), "address": made.address, "warning": made.warning})
         return
     say(f"Wrote {made.config_path} and {made.keystore}")
     say(made.warning)
-    say(f"Next: give {made.address} ether for gas, 'quern money deposit AMOUNT --for {made.address}',")
-    say("then 'quern worker doctor' and 'quern worker run'.")
+    say("Next:")
+    say(f"  1. give {made.address} ether for gas (devnet: quern devnet fund {made.address})")
+    say(f"  2. quern money deposit AMOUNT --for {made.address}")
+    say("  3. quern worker doctor")
+    say("  4. quern worker run")
 
 
 @app.command()
@@ -101,6 +106,7 @@ def doctor(
 ) -> None:
     """Check everything a worker needs, one line each, with the fix."""
     from protocol.errors import QuernError
+    from wallet.models import ModelList
     from worker.doctor import check
 
     settings = _config(config)
@@ -108,14 +114,19 @@ def doctor(
         password = _password(password_file)
     except QuernError:
         password = None
-    checks = check(settings, password)
+    registered = {model.path: model.model_id for model in ModelList(home().models).all()}
+    checks = check(settings, password, registered)
     if as_json:
         say_json(
             [{"name": each.name, "ok": each.ok, "detail": each.detail, "fix": each.fix} for each in checks]
         )
     else:
         rows = [
-            ("ok" if each.ok else "NOT OK", each.name, each.detail + (f" -> {each.fix}" if each.fix else ""))
+            (
+                "ok" if each.ok else "-" if each.waits_for else "NOT OK",
+                each.name,
+                each.detail + (f" -> {each.fix}" if each.fix else ""),
+            )
             for each in checks
         ]
         say_table(("", "CHECK", "FOUND"), rows)
@@ -124,11 +135,27 @@ def doctor(
 
 
 @app.command()
-def run(config: ConfigOption = None, password_file: PasswordOption = None) -> None:
+def run(
+    config: ConfigOption = None,
+    password_file: PasswordOption = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Log lines also where a terminal could show a live view.")
+    ] = False,
+) -> None:
     """Serve until stopped. Ctrl-C or SIGTERM finishes what is claimed, a second one stops at once."""
-    from worker.app import Worker
+    from rich.console import Console
 
-    raise typer.Exit(Worker(_config(config), _password(password_file)).run())
+    from worker.app import Worker
+    from worker.screen import Screen
+
+    settings, console = _config(config), Console()
+    worker = Worker(settings, _password(password_file))
+    if plain or not console.is_terminal:
+        raise typer.Exit(worker.run())
+    screen = Screen(settings, console)
+    with screen.shown():
+        ended = worker.run(screen)
+    raise typer.Exit(ended)
 
 
 @app.command()
@@ -141,8 +168,8 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from worker.report import render
     from worker.report import status as look
+    from worker.screen import render
 
     settings = _config(config)
     if as_json:
@@ -159,25 +186,62 @@ def status(
 @app.command()
 def why(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="Id of the task; its beginning will do once claimed.")
+        str, typer.Argument(metavar="TASK", help="Id of a task the worker has seen; its beginning will do.")
     ],
     config: ConfigOption = None,
     as_json: options.Json = False,
 ) -> None:
     """Print every decision about a task, with its code and reason."""
     from wallet.journal import parse_task_id
-    from worker.report import tasks
+    from worker.report import known_tasks, standing
     from worker.report import why as decisions
+    from worker.words import shown_moment
 
     settings = _config(config)
-    claimed = tuple(each.task_id for each in tasks(settings))
-    found = decisions(settings, parse_task_id(task, claimed))
+    task_id = parse_task_id(task, known_tasks(settings))
+    found = decisions(settings, task_id)
     if as_json:
         say_json([{"at": each.at, "code": each.reason.code, "reason": each.reason.text} for each in found])
     else:
         for each in found:
-            moment = time.strftime("%H:%M:%S", time.localtime(each.at))
-            say(f"{moment}  {each.reason}")
+            say(f"{shown_moment(each.at)}  {each.reason}")
+        if not found:
+            say(standing(settings, task_id))
+
+
+@app.command()
+def troubles(
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also add them to this table of measurements (Parquet), which 'quern metainf train' reads."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the failures of engines, and what was learned from success since."""
+    from worker.report import troubles as known
+    from worker.trouble import measurement_of
+    from worker.words import shown_moment
+
+    found = known(_config(config))
+    if table is not None:
+        from metainf.table import read_table, write_table
+
+        before = read_table(table) if table.exists() else ()
+        write_table([*before, *(row for row in map(measurement_of, found) if row not in before)], table)
+    if as_json:
+        fields = ("at", "strategy", "outcome", "problem", "tokens")
+        rows = [{name: getattr(each, name) for name in fields} for each in found]
+        say_json([{**row, "forgiven": bool(each.forgiven)} for row, each in zip(rows, found, strict=True)])
+    elif not found:
+        say("No engine has failed.")
+    else:
+        for each in found:
+            since = " (forgiven: it got through as much since)" if each.forgiven else ""
+            said = f"{each.strategy} {each.outcome} with {each.tokens} tokens{since}: {each.problem}"
+            say(f"{shown_moment(each.at)}  {said}")
 
 
 @app.command()
@@ -187,9 +251,16 @@ def drain(
 ) -> None:
     """Let the running worker finish what it claimed and take no more."""
     from worker.control import drain as ask
+    from worker.report import status as look
+    from worker.words import shown_moment
 
-    ask(_config(config), wait_secs)
+    settings = _config(config)
+    ask(settings, wait_secs)
     say("Drained." if wait_secs else "Draining; see 'quern worker status'.")
+    found = look(settings)
+    if found.posted:
+        last = shown_moment(found.owed_until, exact=False)
+        note(f"{len(found.posted)} results can be called for until {last}: run the worker until then.")
 
 
 @app.command()
@@ -201,15 +272,19 @@ def withdraw(
     as_json: options.Json = False,
 ) -> None:
     """Move free money out of the market. That is all of it, the deposit for bonds too, unless an amount is given."""
-    from wallet.amounts import parse_units
+    from chain.deployment import load
     from worker.control import withdraw as move
 
-    units = None if amount is None else parse_units("amount", amount)
-    transaction = move(_config(config), _password(password_file), units, to)
+    settings = _config(config)
+    currency = load(settings.chain.deployment).currency
+    units = None if amount is None else currency.parse("amount", amount)
+    done = move(settings, _password(password_file), units, to)
     if as_json:
-        say_json({"transaction": transaction})
+        say_json(
+            {"amount_units": done.amount_units, "to": done.to, "transaction": done.transaction},
+        )
     else:
-        say(f"Withdrawn in transaction {transaction}")
+        say(f"Withdrawn {currency.show(done.amount_units)} to {done.to}, transaction {done.transaction}")
 
 
 def _config(path: Path | None) -> "WorkerConfig":
@@ -220,7 +295,7 @@ def _config(path: Path | None) -> "WorkerConfig":
 
 def _password(file: Path | None, *, is_new: bool = False) -> str:
     """From the file, else from the environment, else asked for."""
-    from wallet.passwords import password_for
+    from wallet.passwords import ask, password_for
     from worker.errors import NoPassword
     from worker.keystore import password_from_environment
 
@@ -229,5 +304,6 @@ def _password(file: Path | None, *, is_new: bool = False) -> str:
     try:
         return password_from_environment()
     except NoPassword:
-        note("No password in the environment.")
-        return password_for("worker", None, is_new=is_new)
+        if not sys.stdin.isatty():
+            raise
+        return ask("the worker's key", is_new=is_new)
