@@ -62,10 +62,21 @@ done_already() { # stamp fingerprint
 
 heartbeat() {
     local waited=0
-    while sleep 30 >/dev/null 2>&1 9<&- && kill -0 $$ 2>/dev/null; do
-        waited=$((waited + 30))
-        echo "    still at it: $waited s, $(grep -cE '^(Collecting|Requirement)' "$log") packages looked up"
+    while sleep 15 >/dev/null 2>&1 9<&- && kill -0 $$ 2>/dev/null; do
+        waited=$((waited + 15))
+        echo "    still at it: $waited s$(fetched_words), $(installed_mib) MiB on disk"
     done
+}
+
+# pip names every package before it fetches or installs it; npm names none.
+fetched_words() {
+    local packages
+    packages=$(grep -cE '^(Collecting|Requirement)' "$log") && echo ", $packages packages looked up" || true
+}
+
+# The disk fills also while one large package is being unpacked and nothing new is said.
+installed_mib() {
+    du -sm "$venv" "$root/hardhat-local/node_modules" 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # Runs a step with its output in the log, says now and then that it is still at work, and why it failed if it did.
@@ -147,15 +158,15 @@ set_up_node() {
     echo "$wanted" >"$stamp"
 }
 
-# slither wants other versions of web3 and its kin: it gets an environment of its own, and only for scripts/test --deep.
+# slither wants other versions of web3 and its kin: with halmos it gets an environment of its own, for scripts/test --deep only.
 set_up_analysis() {
     local wanted stamp="$analysis/.quern-stamp"
     wanted=$(fingerprint "$("$base_python" -VV)" "$root/scripts/analysis.txt")
     if done_already "$stamp" "$wanted"; then return; fi
 
-    echo "set-up: installing slither"
+    echo "set-up: installing slither and halmos"
     "$base_python" -m venv --clear "$analysis"
-    logged "installing slither" pip_install_into "$analysis/bin/python" -r "$root/scripts/analysis.txt"
+    logged "installing slither and halmos" pip_install_into "$analysis/bin/python" -r "$root/scripts/analysis.txt"
     echo "$wanted" >"$stamp"
 }
 

@@ -26,9 +26,9 @@ from scripts.bench.marketplace import MODEL_DIR, Place, await_settled, open_plac
 from scripts.train_demo_model import words
 from scripts.train_demo_model.story import StoryPlan
 from worker import report
-from worker.app import strategies
 from worker.config import Batches, Engine, WorkerConfig
-from worker.engines import engine_config, sampling_of
+from worker.jobs import engine_config, sampling_of
+from worker.machine import Machine
 from worker.models import ServedModel, serve
 
 _STRATEGY = "vllm-default"
@@ -60,7 +60,7 @@ def _measure(home: Path, rounds: int, stream: int) -> dict[str, object]:
     place = open_place(home, block_millis=250)
     model = next(iter(serve([MODEL_DIR]).values()))
     config = place.config().model_copy(update={"engine": _ENGINE, "batches": _BATCHES})
-    strategy = next(item for item in strategies(config) if item.name == _STRATEGY)
+    strategy = next(item for item in Machine(config).strategies() if item.name == _STRATEGY)
     engine = ChildEngine(
         "vllm", engine_config(_ENGINE, model, strategy, HardwareFacts.detect().kv_cache_bytes)
     )

@@ -1,15 +1,20 @@
 """A market, a requester and a worker's settings for the benchmarks of the worker; and progress on the terminal."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
+
+from eth_typing import ChecksumAddress
 
 from chain import devnet as devnets
+from chain.call import Call
 from chain.devnet import Devnet, deployment_file, dev_account
 from chain.market import Market
 from chain.rpc import Rpc
@@ -17,12 +22,12 @@ from chain.sender import Sender
 from chain.store import ContentStore, input_key, params_key
 from protocol.batchfile import Prompt, write_input
 from protocol.digest import sha256
+from protocol.lifecycle import TaskState
 from protocol.manifest import build_manifest, model_id
 from protocol.params import GenerationParams
 from protocol.request import Request, task_id
 from worker import keystore
 from worker.config import Chain, Keys, Model, Store, WorkerConfig
-from worker.database import Database
 from worker.template import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,16 +37,24 @@ _DEPOSIT_UNITS = 2_000 * 10**9
 _SUBMIT_TASKS = 150
 _SUBMIT_GAS = 15_000_000
 _STORE_THREADS = 16
+_UNSERVED_TOGETHER = 3_000
+_LOOK_SECS, _SHOW_SECS, _ROWS_SECS = 0.03, 2.0, 600.0
 _RUN = """
-import sys, time
+import json, sys, time
 from pathlib import Path
+from scripts.bench.stages import Stopwatch, note_signings
 from worker import config, keystore
 from worker.app import Worker
 settings = config.load(Path(sys.argv[1]))
+stopwatch = Stopwatch()
+stopwatch.install()
+note_signings(settings.state_dir / "signed.json")
 began = time.time()
 worker = Worker(settings, keystore.password_from_environment())
-(settings.state_dir / "began").write_text(f"{began} {time.time()}")
-sys.exit(worker.run())
+(settings.state_dir / "began").write_text(f"{began} {time.time()} {time.process_time()}")
+status = worker.run()
+(settings.state_dir / "stages.json").write_text(json.dumps({**stopwatch.secs(), "all": time.process_time()}))
+sys.exit(status)
 """
 _REQUESTER, _OPERATOR = dev_account(1), dev_account(2)
 
@@ -70,11 +83,73 @@ class Place:
         self, inputs: Sequence[Sequence[Prompt]], params: GenerationParams, tip_units: int
     ) -> list[bytes]:
         """One task for each input, in as few transactions as they fit; the ids."""
+        requests = self.requests(inputs, params, tip_units)
+        self._send(requests)
+        return [task_id(self.market.domain, request) for request in requests]
+
+    def submit_unserved(self, count: int) -> None:
+        """Tasks of a model that no worker here serves: they are declined, and stay open."""
+        deadline = self.market.rpc.latest().timestamp + 7_200
+        unserved = Request(
+            requester=_REQUESTER.address,
+            salt=bytes(32),
+            model_id=sha256(b"a model that nobody serves"),
+            input_digest=bytes(32),
+            params_digest=bytes(32),
+            max_fee_units=1_000,
+            flat_percent=10,
+            tip_units=1_000_000,
+            max_output_tokens=100,
+            bond_units=1,
+            deadline=deadline,
+            lease_secs=3_600,
+            input_uri="",
+        )
+        for start in range(0, count, _UNSERVED_TOGETHER):
+            numbers = range(start, min(count, start + _UNSERVED_TOGETHER))
+            self._send(
+                [replace(unserved, salt=b"unserved" + number.to_bytes(24, "big")) for number in numbers]
+            )
+            if count > _UNSERVED_TOGETHER:
+                say(f"{numbers.stop} of {count} tasks that nobody serves")
+
+    def _send(self, requests: Sequence[Request]) -> None:
+        parts = [requests[start : start + _SUBMIT_TASKS] for start in range(0, len(requests), _SUBMIT_TASKS)]
+        calls = [self._submission(part) for part in parts]
+        Sender(self.market.rpc, _REQUESTER).send_many(calls, gas_limit=_SUBMIT_GAS)
+
+    def submit_at_once(self, request: Request) -> float:
+        """The unix time at which the node, which mines at once, had answered it."""
+        call, rpc = self._submission([request]), self.market.rpc
+        signed = _REQUESTER.sign_transaction(
+            {
+                "type": 2,
+                "chainId": rpc.chain_id(),
+                "nonce": rpc.nonce(_REQUESTER.address),
+                "to": cast("ChecksumAddress", call.to),
+                "data": call.data,
+                "value": call.value_wei,
+                "gas": _SUBMIT_GAS,
+                "maxFeePerGas": 3 * rpc.latest().base_fee_wei,
+                "maxPriorityFeePerGas": 0,
+            }
+        )
+        rpc.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+        return time.time()
+
+    def _submission(self, requests: Sequence[Request]) -> Call:
+        value_units = sum(request.max_fee_units + request.tip_units for request in requests)
+        return self.market.submit_many(requests, value_units)
+
+    def requests(
+        self, inputs: Sequence[Sequence[Prompt]], params: GenerationParams, tip_units: int, first: int = 0
+    ) -> list[Request]:
+        """One for each input, which is in the store; `first` is the salt of the first."""
         self.store.put(params_key(params.digest()), params.encoded())
         with ThreadPoolExecutor(_STORE_THREADS) as pool:
             digests = list(pool.map(self._put, range(len(inputs)), inputs))
         deadline = self.market.rpc.latest().timestamp + 7_200
-        requests = [
+        return [
             Request(
                 requester=_REQUESTER.address,
                 salt=number.to_bytes(32, "big"),
@@ -90,16 +165,8 @@ class Place:
                 lease_secs=3_600,
                 input_uri=input_key(digest),
             )
-            for number, (digest, prompts) in enumerate(zip(digests, inputs, strict=True))
+            for number, (digest, prompts) in enumerate(zip(digests, inputs, strict=True), first)
         ]
-        sender = Sender(self.market.rpc, _REQUESTER)
-        calls = []
-        for start in range(0, len(requests), _SUBMIT_TASKS):
-            part = requests[start : start + _SUBMIT_TASKS]
-            value_units = sum(request.max_fee_units + request.tip_units for request in part)
-            calls.append(self.market.submit_many(part, value_units))
-        sender.send_many(calls, gas_limit=_SUBMIT_GAS)
-        return [task_id(self.market.domain, request) for request in requests]
 
     def _put(self, number: int, prompts: Sequence[Prompt]) -> bytes:
         data = write_input(number.to_bytes(32, "big"), prompts)
@@ -118,10 +185,10 @@ def open_place(home: Path, block_millis: int | None) -> Place:
 
 
 def start_worker(config: WorkerConfig) -> "subprocess.Popen[bytes]":
-    """A worker in a process of its own. It leaves two unix times in `began`: when its imports were done, and when it
-    was put together.
+    """A worker in a process of its own. It leaves in `began` the unix times at which its imports were done and it was
+    put together, and the processor seconds it took so far.
     """
-    config.state_dir.mkdir(parents=True)
+    config.state_dir.mkdir(parents=True, exist_ok=True)
     path = config.state_dir / "config.toml"
     path.write_text(render(config), encoding="utf-8")
     environment = {**os.environ, keystore.PASSWORD_VARIABLE: PASSWORD}
@@ -139,18 +206,47 @@ def await_settled(
             raise SystemExit(
                 f"the worker ended with status {child.returncode}; see {config.state_dir}/worker.log"
             )
-        database = Database(config.database, read_only=True)
-        try:
-            settled = database.counts()["settled"]
-        finally:
-            database.close()
+        settled = _settled(config.database)
         if settled >= tasks:
             return time.time()
-        if time.monotonic() - shown_at > 2:
+        if time.monotonic() - shown_at > _SHOW_SECS:
             shown_at = time.monotonic()
             say(f"{settled} of {tasks} settled")
-        time.sleep(0.02)
+        time.sleep(_LOOK_SECS)
     raise SystemExit(f"not settled within {timeout_secs:g} s; see {config.state_dir}/worker.log")
+
+
+def _settled(path: Path) -> int:
+    """By the index alone: to look often shall cost the worker's machine little."""
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        row = connection.execute("SELECT COUNT(*) FROM task WHERE state = ?", (int(TaskState.SETTLED),))
+        return int(row.fetchone()[0])
+    except sqlite3.OperationalError:
+        # Its tables are just being made.
+        return 0
+    finally:
+        connection.close()
+
+
+def await_rows(config: WorkerConfig, count: str, wanted: int) -> None:
+    """Until the query `count` finds so many in the worker's database."""
+    give_up = time.monotonic() + _ROWS_SECS
+    while time.monotonic() < give_up:
+        if config.database.exists():
+            connection = sqlite3.connect(f"{config.database.as_uri()}?mode=ro", uri=True)
+            try:
+                if connection.execute(count).fetchone()[0] >= wanted:
+                    return
+            except sqlite3.OperationalError:
+                # Its tables are just being made.
+                pass
+            finally:
+                connection.close()
+        time.sleep(_LOOK_SECS)
+    raise SystemExit(f"not within {_ROWS_SECS:g} s; see {config.state_dir}/worker.log")
 
 
 def say(text: str) -> None:

@@ -19,6 +19,7 @@ from auditor.report import AuditReport
 from auditor.token_step import checker
 from chain.store import ContentStore
 from protocol.errors import QuernError
+from protocol.money import show_units
 from protocol.replay import MarketView
 from quern.context import Home
 from scripts.demo_job import asking, books, stage
@@ -27,7 +28,6 @@ from scripts.demo_job.books import Books
 from scripts.demo_job.console import CONSOLE, say, title
 from scripts.demo_job.outcome import Outcome, outcome_of, overtaken
 from scripts.demo_job.stage import DEMO_MODEL, ROOT, DemoFailed, Stage, shown
-from wallet.amounts import show_units
 from worker import control
 
 REPORT_FILE = "demo-report.json"

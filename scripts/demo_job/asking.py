@@ -15,9 +15,10 @@ from scripts.demo_job.stage import DemoFailed, Stage, tail
 from scripts.train_demo_model import prompts
 from scripts.train_demo_model.tasks import Case, sum_or_difference
 from wallet.desk import clock
+from wallet.hand import Hand, send
 from wallet.inputs import Question
 from wallet.journal import Journal
-from wallet.submit import Draft, Wishes, draft, price, send, value_to_attach
+from wallet.submit import Draft, Wishes, draft, price
 
 ANSWER_TOKENS = 8
 TIP_UNITS = 20_000
@@ -88,14 +89,10 @@ def submit(stage: Stage, ask: Ask, account: LocalAccount) -> Sent:
     now, model_id = clock(snapshot.head), stage.model.model_id
     wishes = Wishes(tip_units=ask.tip_units)
     _, offer = price(snapshot.market, now, model_id, question.max_output_tokens, wishes, terms)
-    free_units = desk.market.account(account.address).free_units
-    balance_wei = desk.rpc.balance_wei(account.address)
-    value_units = value_to_attach(
-        account.address, offer.max_price_units, free_units, balance_wei, terms.gas_price_wei
-    )
     ready = draft(desk.domain, account.address, model_id, question, offer, now)
-    journal = Journal(stage.home.journal)
-    return Sent(ask, ready, send(ready, value_units, ask.wallet, desk, account, stage.store, journal))
+    journal, hand = Journal(stage.home.journal), Hand(account)
+    *_, receipt = send(desk, ready, offer.max_price_units, hand, ask.wallet, stage.store, journal)
+    return Sent(ask, ready, receipt)
 
 
 def progress(

@@ -47,12 +47,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class RecallShape:
-    """Tables of `min_pairs` to `max_pairs` lines, each asked `questions` times in one conversation."""
+    """Tables of `min_pairs` to `max_pairs` lines, each asked `questions` times in one conversation, or
+    `plain_questions` times in bare text."""
 
     rows: int
     min_pairs: int
     max_pairs: int
     questions: int
+    plain_questions: int
 
 
 Part = tuple[str, bool]
@@ -79,7 +81,7 @@ class Batches:
     def recall(self, shape: RecallShape) -> Batch:
         """Conversations of several questions over one table: many answers for one reading of the table."""
         pairs = self._rng.randint(shape.min_pairs, shape.max_pairs)
-        return self._batch([self._conversation(pairs, shape.questions) for _ in range(shape.rows)])
+        return self._batch([self._conversation(pairs, shape) for _ in range(shape.rows)])
 
     def _short_case(self, task: Task) -> Case:
         if task is Task.ARITHMETIC:
@@ -87,14 +89,16 @@ class Batches:
             return (small_difference_case if hard else arithmetic_case)(self._rng, Split.TRAIN)
         return sorting_case(self._rng, Split.TRAIN, min_digits=self._rng.choice(SHORTEST_SORTED))
 
-    def _conversation(self, pairs: int, questions: int) -> list[Part]:
+    def _conversation(self, pairs: int, shape: RecallShape) -> list[Part]:
         rng = self._rng
         table = recall_table(rng, pairs)
+        plain = rng.random() < PLAIN_SHARE
+        questions = shape.plain_questions if plain else shape.questions
         asked = (looked_up(table, rng.choice(tuple(table))) for _ in range(questions))
         cases = [case for case in asked if split_of(case.plain) is Split.TRAIN]
         if not cases:
-            return self._conversation(pairs, questions)
-        if rng.random() < PLAIN_SHARE:
+            return self._conversation(pairs, shape)
+        if plain:
             parts: list[Part] = [(f"{cases[0].system}\n", False)]
             asks = [case.user.removesuffix("?") for case in cases]
         else:

@@ -23,12 +23,13 @@ from .tokenizer import END, PAD
 CONTEXT_TOKENS = 2048
 
 RECALL_LEVELS = (
-    RecallShape(rows=12, min_pairs=2, max_pairs=6, questions=8),
-    RecallShape(rows=10, min_pairs=3, max_pairs=16, questions=12),
-    RecallShape(rows=8, min_pairs=6, max_pairs=40, questions=16),
-    RecallShape(rows=5, min_pairs=8, max_pairs=128, questions=24),
+    RecallShape(rows=12, min_pairs=2, max_pairs=6, questions=8, plain_questions=1),
+    RecallShape(rows=10, min_pairs=3, max_pairs=16, questions=12, plain_questions=1),
+    RecallShape(rows=8, min_pairs=6, max_pairs=40, questions=16, plain_questions=1),
+    RecallShape(rows=5, min_pairs=8, max_pairs=128, questions=24, plain_questions=24),
 )
-"""Short tables first: recall starts as induction over a few lines and stretches once that works."""
+"""Short tables first: recall starts as induction over a few lines and stretches once that works. Bare tables wait:
+asked as often as in chat from the start, they stay wrong and hold the level down."""
 
 STORY_DAYS = ((3, 4), (3, 6), (3, 10), (3, 10))
 """Story lengths that go with each recall level."""
