@@ -17,6 +17,11 @@ settings.register_profile(
 settings.load_profile("quern")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: of several processes none waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
 @pytest.fixture(scope="session")
 def session_devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     """Mines each transaction at once, so that tests need not wait for blocks."""

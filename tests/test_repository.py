@@ -24,7 +24,7 @@ def test_constraints_are_bare_names_and_versions() -> None:
     assert len(pinned_versions()) == len(pins)
 
 
-@pytest.mark.parametrize("extra", ["", "devnet", "worker", "cpu", "dev"])
+@pytest.mark.parametrize("extra", ["", "devnet", "worker", "cpu", "research", "dev"])
 def test_every_requirement_has_a_pin_that_satisfies_it(extra: str) -> None:
     assert TORCH is not None
     pins = pinned_versions() | {"torch": TORCH[1]}

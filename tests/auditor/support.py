@@ -13,18 +13,23 @@ from engine.base import Completion, Engine, GenerationRequest, Sampling
 from engine.tokenizer import Tokenizer
 from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload
 from protocol.batchfile import Message, OutputEntry, OutputFile, Prompt, write_input, write_output
-from protocol.digest import JsonValue, sha256
+from protocol.digest import ZERO_DIGEST, JsonValue, sha256
 from protocol.domain import ETHER_UNITS
+from protocol.equivalence import EquivalenceClass
 from protocol.manifest import build_manifest, model_id
 from protocol.params import GenerationParams
+from protocol.receipt import ReceiptDocument, commitment, replica_salt
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
 from tests.honest import receipt_of
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
 REQUESTER, OPERATOR = dev_account(3), dev_account(4)
+REPLICAS = (OPERATOR, dev_account(5), dev_account(6))
+CLASS = EquivalenceClass({"engine": "transformers"})
 PARAMS = GenerationParams(max_tokens=12)
 WINDOW_SECS = 5
+ANSWER_SECS = 20
 LEASE_SECS = 60
 
 Entries = tuple[OutputEntry, ...]
@@ -50,7 +55,9 @@ class Bench:
         self.store.put(manifest_key(self.model), manifest.encoded())
         self.operator.send_and_wait(self.market.deposit(OPERATOR.address, ETHER_UNITS))
 
-    def submit(self, *questions: str, tip_units: int = 0, params: GenerationParams = PARAMS) -> Request:
+    def submit(
+        self, *questions: str, tip_units: int = 0, params: GenerationParams = PARAMS, replicas: int = 1
+    ) -> Request:
         """A task of chat questions, on chain and open."""
         self.salt += 1
         prompts = [
@@ -66,6 +73,8 @@ class Bench:
             input_digest=sha256(data),
             params_digest=params.digest(),
             max_fee_units=50_000,
+            replicas=replicas,
+            equivalence=CLASS.digest() if replicas > 1 else ZERO_DIGEST,
             flat_percent=20,
             tip_units=tip_units,
             max_output_tokens=params.max_tokens * len(questions),
@@ -74,7 +83,8 @@ class Bench:
             lease_secs=LEASE_SECS,
             input_uri=input_key(sha256(data)),
         )
-        self.requester.send_and_wait(self.market.submit(request, request.max_fee_units + tip_units))
+        price_units = request.max_fee_units * replicas + tip_units
+        self.requester.send_and_wait(self.market.submit(request, price_units))
         return request
 
     def serve(
@@ -93,6 +103,49 @@ class Bench:
         self.rpc.call("evm_increaseTime", WINDOW_SECS + 1)
         self.operator.send_and_wait(self.market.settle_many([served]))
         return served
+
+    def answered(self, *questions: str) -> bytes:
+        """Posted, and inside its challenge window."""
+        served = task_id(self.market.domain, self.submit(*questions))
+        self.operator.send_and_wait(self.market.claim_many([served]))
+        self.post(served, self.generate(questions, PARAMS), self.selection(questions, PARAMS))
+        return served
+
+    def agreed(
+        self,
+        *questions: str,
+        alter: Sequence[Callable[[Entries], Entries]] = (as_they_are,) * len(REPLICAS),
+        silent: Sequence[int] = (),
+    ) -> bytes:
+        """A round of three replicas, from submit to its count; those in `silent` never reveal.
+
+        What the first replica made is what lies in the store.
+        """
+        served = task_id(self.market.domain, self.submit(*questions, replicas=len(REPLICAS)))
+        entries, selection = self.generate(questions, PARAMS), self.selection(questions, PARAMS)
+        seats = []
+        for operator, change in zip(REPLICAS, alter, strict=True):
+            sender = Sender(self.rpc, operator)
+            sender.send_and_wait(self.market.deposit(operator.address, ETHER_UNITS))
+            sender.send_and_wait(self.market.claim_many([served]))
+            document = self.document(served, change(entries), selection, operator.address)
+            receipt, salt = document.receipt(), replica_salt(bytes(operator.key), served)
+            hidden = commitment(receipt.body, receipt.output_tokens, salt)
+            sender.send_and_wait(self.market.commit(served, hidden))
+            seats.append((sender, document, salt))
+        self.store_result(served, alter[0](entries), seats[0][1])
+        for place, (sender, document, salt) in enumerate(seats):
+            if place not in silent:
+                sender.send_and_wait(self.market.reveal(document.body, document.output_tokens, salt))
+        if silent:
+            self.later(ANSWER_SECS + 1)
+        self.operator.send_and_wait(self.market.close_round(served))
+        return served
+
+    def later(self, secs: int) -> None:
+        """Moves the chain's clock."""
+        self.rpc.call("evm_increaseTime", secs)
+        self.rpc.call("evm_mine")
 
     def generate(self, questions: Sequence[str], params: GenerationParams) -> Entries:
         """Real greedy tokens of the demo model."""
@@ -131,12 +184,19 @@ class Bench:
 
     def post(self, served: bytes, entries: Entries, selection: dict[str, JsonValue]) -> None:
         """Output and receipt into the store, the receipt's leaf on chain."""
-        output = OutputFile(entries)
+        document = self.document(served, entries, selection, OPERATOR.address)
+        self.store_result(served, entries, document)
+        self.operator.send_and_wait(self.market.post_batch([document.receipt()]))
+
+    def document(
+        self, served: bytes, entries: Entries, selection: dict[str, JsonValue], worker: str
+    ) -> ReceiptDocument:
         engine: dict[str, JsonValue] = {"engine": "transformers", "dtype": "float32"}
-        document = receipt_of(output, self.market.domain, served, OPERATOR.address, engine, selection)
+        return receipt_of(OutputFile(entries), self.market.domain, served, worker, engine, selection)
+
+    def store_result(self, served: bytes, entries: Entries, document: ReceiptDocument) -> None:
         self.store.put(output_key(served), write_output(entries))
         self.store.put(receipt_key(served), document.encoded())
-        self.operator.send_and_wait(self.market.post_batch([document.receipt()]))
 
     def now(self) -> int:
         return self.rpc.latest().timestamp

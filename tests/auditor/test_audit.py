@@ -13,8 +13,10 @@ from auditor.chain_steps import recompute_id, replay_and_compare
 from auditor.content_steps import check_content
 from auditor.findings import Lacking, Refuted
 from auditor.report import AuditReport, Outcome
-from chain.store import ContentStore, input_key, output_key, receipt_key
+from chain.store import ContentStore, input_key, meta_model_key, output_key, receipt_key
 from engine.base import Engine
+from metainf import SelectionRecord, Selector
+from metainf.model import MetaModel
 from protocol.batchfile import OutputEntry
 from protocol.digest import JsonValue
 from protocol.lifecycle import TaskSubmitted
@@ -187,6 +189,34 @@ def test_a_choice_made_for_another_workload_is_found(bench: Bench) -> None:
 def test_a_choice_by_an_unknown_meta_model_lacks_it(bench: Bench) -> None:
     served = bench.serve("1+1=?", select=lambda record: {**record, "meta_model_digest": "0x" + "ab" * 32})
     report = audited(bench, served, None)
+    assert failed(report) == []
+    assert lacking(report) == [5]
+
+
+def chosen_by(made: MetaModel) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:
+    def choose(found: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        record = SelectionRecord.from_json(found)
+        return (
+            Selector(made)
+            .select(record.model, record.hardware, record.workload, record.state)
+            .record.to_json()
+        )
+
+    return choose
+
+
+def test_a_choice_by_the_workers_own_meta_model_is_made_again_from_its_store(bench: Bench) -> None:
+    own = replace(MetaModel.load().portable(), bound_log=0.25)
+    bench.store.put(meta_model_key(bytes.fromhex(own.digest()[2:])), own.to_bytes())
+    report = audited(bench, bench.serve("1+1=?", select=chosen_by(own)), None)
+    assert report.passed, report.to_text()
+    assert "the worker's own meta-model" in report.steps[4].sentence
+
+
+def test_a_strangers_meta_model_in_catboosts_own_format_is_not_read(bench: Bench) -> None:
+    own = replace(MetaModel.load(), bound_log=0.3)
+    bench.store.put(meta_model_key(bytes.fromhex(own.digest()[2:])), own.to_bytes())
+    report = audited(bench, bench.serve("1+1=?", select=chosen_by(own)), None)
     assert failed(report) == []
     assert lacking(report) == [5]
 

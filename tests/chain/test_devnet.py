@@ -16,6 +16,7 @@ from chain.deployment import BadDeployment, ChainReset, NoDeployment, WrongChain
 from chain.devnet import DevnetBusy, PortTaken, UnknownPreset, deployment_file
 from chain.market import Market
 from chain.rpc import Rpc, RpcUnavailable
+from protocol.abi import ZERO_ADDRESS
 
 
 @pytest.fixture
@@ -180,6 +181,7 @@ def test_the_markets_parameters_are_the_presets(devnet, market):
     from chain.call import Call, simulate
 
     call = Call("parameters", devnet.deployment.market, InferenceMarketAbi.encode_parameters())
-    window, *_, age_rate, _arbiter = InferenceMarketAbi.decode_parameters(simulate(market.rpc, call))
+    window, *_, age_rate, arbiter, token = InferenceMarketAbi.decode_parameters(simulate(market.rpc, call))
     assert (window, age_rate) == (5, 10**9)
+    assert (arbiter, token) == (devnet.deployment.arbiter.lower(), ZERO_ADDRESS)
     assert devnet.deployment.parameters.bond_unit_units * 10**9 == 10**15

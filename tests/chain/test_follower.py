@@ -1,38 +1,62 @@
 """Following the market: every event once and in order, across reorganisations, limits and lagging nodes."""
 
+from contextlib import suppress
+
 import pytest
 
 from chain.follower import Cursor, Follower
-from chain.rpc import NodeError, Rpc, RpcUnavailable
+from chain.rpc import NodeError, NodeSlow, Rpc, RpcUnavailable, StaleHead
 from protocol.lifecycle import Deposited, Event
 
 
 class Limited(Rpc):
-    """The real node behind a provider's limit on the range of eth_getLogs, or with a head that lags."""
+    """The real node behind a provider's limit on the range of eth_getLogs, or as it was `lag` blocks ago (its `latest`
+    `head_lag` blocks ago, if that is given).
+    """
 
-    def __init__(self, rpc, max_range=10**9, lag=0):
+    def __init__(self, rpc, max_range=10**9, lag=0, head_lag=None, slow_range=10**9):
         super().__init__(rpc.url)
-        self._max_range, self._lag = max_range, lag
+        self._max_range, self._lag, self._slow_range = max_range, lag, slow_range
+        self._head_lag = lag if head_lag is None else head_lag
         self.ranges: list[int] = []
-
-    def call(self, method, *params):
-        if method == "eth_getLogs":
-            span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
-            self.ranges.append(span)
-            if span > self._max_range:
-                raise NodeError(method, -32005, "query returned more than 10000 results", None)
-        return super().call(method, *params)
 
     def batch(self, calls):
         answers = super().batch(calls)
-        if not self._lag:
-            return answers
-        upto = self.block_number() - self._lag
-        behind = super().call("eth_getBlockByNumber", hex(upto), False)
+        head = self.block_number()
         return [
-            behind if params[0] == "latest" else answer if int(str(params[0]), 16) <= upto else None
-            for answer, (_, params) in zip(answers, calls, strict=True)
+            self._bounded(head, method, params, answer)
+            for (method, params), answer in zip(calls, answers, strict=True)
         ]
+
+    def _bounded(self, head, method, params, answer):
+        upto = head - self._lag
+        if method == "eth_getLogs":
+            span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+            self.ranges.append(span)
+            if span > self._slow_range:
+                raise NodeSlow(self.masked_url, "timed out")
+            if span > self._max_range:
+                return NodeError(method, -32005, "query returned more than 10000 results", None)
+            return [log for log in answer if int(log["blockNumber"], 16) <= upto]
+        if params[0] == "latest":
+            return super().call(method, hex(head - self._head_lag), False)
+        if method == "eth_getBlockByNumber" and int(params[0], 16) > upto:
+            return None
+        return answer
+
+
+class Changing(Rpc):
+    """The real node, with something done to it right before one of its answers."""
+
+    def __init__(self, rpc, before, change):
+        super().__init__(rpc.url)
+        self._before, self._change = before, change
+
+    def batch(self, calls):
+        self._before -= 1
+        if self._before == 0:
+            self._change()
+        return super().batch(calls)
 
 
 @pytest.fixture
@@ -54,7 +78,11 @@ def follow(follower, trail):
             trail = [cursor for cursor in trail if cursor.number < batch.cursor.number]
             events = [event for event in events if event.at.block_number <= batch.reorg_to]
         events += batch.events
-        trail = [batch.cursor, *(cursor for cursor in trail if cursor != batch.cursor)]
+        trail = [
+            batch.cursor,
+            *reversed(batch.marks),
+            *(cursor for cursor in trail if cursor != batch.cursor),
+        ]
         if batch.complete:
             return events, trail
 
@@ -93,26 +121,54 @@ def test_a_range_the_node_finds_too_large_is_halved_and_grows_again(rpc, market,
     assert limited.ranges.count(limit) >= 2 or limit == 7
 
 
+def test_a_range_the_node_is_too_slow_for_is_halved(rpc, market, deposit):
+    for units in range(1, 9):
+        deposit(units)
+    limited = Limited(rpc, slow_range=4)
+    follower = Follower(limited, market.deployment)
+    for _ in range(3):
+        with suppress(NodeSlow):
+            events, _ = follow(follower, [])
+            assert amounts(events)[-8:] == list(range(1, 9))
+            assert limited.ranges[0] > 4 >= limited.ranges[-1]
+            return
+    raise AssertionError(limited.ranges)
+
+
 def test_a_node_that_refuses_even_one_block_is_an_error(rpc, market, deposit):
     deposit(1)
     with pytest.raises(NodeError, match="10000 results"):
         Follower(Limited(rpc, max_range=0), market.deployment).poll()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 10])
-def test_a_reorganisation_leads_back_to_the_common_ancestor(rpc, market, asker, deposit, depth):
-    follower = Follower(rpc, market.deployment)
-    _, trail = follow(follower, [])
-    deposit(1)
-    kept, trail = follow(follower, trail)
+def fork(rpc, deposit, depth, new_depth=None):
+    """Replaces the newest blocks by others; returns what mined `depth` deposits on top of the common ancestor first."""
     snapshot = rpc.call("evm_snapshot")
-    ancestor = rpc.latest()
     for units in range(depth):
         deposit(100 + units)
-        _, trail = follow(follower, trail)
-    rpc.call("evm_revert", snapshot)
-    for units in range(depth + 1):
-        deposit(200 + units)
+
+    def switch():
+        assert rpc.call("evm_revert", snapshot) is True
+        for units in range(depth + 1 if new_depth is None else new_depth):
+            deposit(200 + units)
+
+    return switch
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 10])
+@pytest.mark.parametrize("polls", ["at each block", "at the end"])
+def test_a_reorganisation_undoes_its_own_blocks_and_no_others(rpc, market, deposit, depth, polls):
+    """Whatever the blocks were read in: each of the newest can be turned back to."""
+    follower = Follower(rpc, market.deployment)
+    trail = []
+    if polls == "at each block":
+        _, trail = follow(follower, [])
+    deposit(1)
+    kept, trail = follow(follower, trail)
+    ancestor = rpc.latest()
+    switch = fork(rpc, deposit, depth)
+    _, trail = follow(follower, trail)
+    switch()
 
     batch = follower.poll(trail)
     assert batch.reorg_to == ancestor.number
@@ -120,7 +176,57 @@ def test_a_reorganisation_leads_back_to_the_common_ancestor(rpc, market, asker, 
     assert batch.events == ()
     events, _ = follow(follower, trail)
     assert amounts(events) == [200 + units for units in range(depth + 1)]
-    assert amounts(kept) == [1]
+    assert amounts(kept)[-1] == 1
+
+
+def test_a_shorter_chain_is_news_too_when_it_is_another(rpc, market, deposit):
+    follower = Follower(rpc, market.deployment)
+    deposit(1)
+    ancestor = rpc.latest()
+    switch = fork(rpc, deposit, 5, new_depth=2)
+    _, trail = follow(follower, [])
+    switch()
+    assert follower.poll(trail).reorg_to == ancestor.number
+    events, _ = follow(follower, trail)
+    assert amounts(events) == [200, 201]
+
+
+def test_a_chain_cut_off_before_its_new_blocks_come_is_waited_for(rpc, market, deposit):
+    follower = Follower(rpc, market.deployment)
+    deposit(1)
+    switch = fork(rpc, deposit, 5, new_depth=0)
+    _, trail = follow(follower, [])
+    switch()
+    batch = follower.poll(trail)
+    assert (batch.events, batch.cursor, batch.reorg_to) == ((), trail[0], None)
+
+
+@pytest.mark.parametrize("answer", [1, 2])
+def test_a_reorganisation_between_two_answers_of_a_poll_mixes_no_chains(rpc, market, deposit, answer):
+    deposit(1)
+    _, trail = follow(Follower(rpc, market.deployment), [])
+    switch = fork(rpc, deposit, 3)
+    _, ahead = follow(Follower(rpc, market.deployment), trail)
+    deposit(9)
+    follower = Follower(Changing(rpc, answer, switch), market.deployment)
+    try:
+        batch = follower.poll(ahead)
+    except StaleHead:
+        batch = follower.poll(ahead)
+    assert batch.reorg_to == trail[0].number
+    events, _ = follow(follower, ahead)
+    assert amounts(events) == [200, 201, 202, 203]
+
+
+def test_a_node_that_lacks_blocks_of_the_range_is_asked_again(rpc, market, deposit):
+    """Asked beyond its head, a node gives the logs it has and says nothing of those it lacks."""
+    _, trail = follow(Follower(rpc, market.deployment), [])
+    deposit(1)
+    deposit(2)
+    with pytest.raises(StaleHead):
+        Follower(Limited(rpc, lag=1, head_lag=0), market.deployment).poll(trail)
+    events, _ = follow(Follower(rpc, market.deployment), trail)
+    assert amounts(events) == [1, 2]
 
 
 def test_a_reorganisation_deeper_than_the_trail_starts_from_the_first_block(rpc, market, deposit):

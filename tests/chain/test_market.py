@@ -81,7 +81,7 @@ def test_a_tasks_whole_life_is_told_by_events_and_agrees_with_storage(
     worker.send_and_wait(market.withdraw(1_000, worker.address))
 
     events = Follower(rpc, market.deployment).poll().events
-    view = replay(events, parameters.bond_unit_units)
+    view = replay(events, parameters)
     assert {type(event) for event in events} >= {Deposited, PriorityRaised, ResultPosted, Withdrawn}
     for holder in (asker.address, worker.address):
         account = market.account(holder)
@@ -118,7 +118,8 @@ def test_an_unknown_task_is_none(market):
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"replicas": 3}, "ReplicasNotYet"),
+        ({"replicas": 2}, "BadReplicas"),
+        ({"replicas": 3}, "NoEquivalence"),
         ({"max_output_tokens": 0}, "NoOutputTokens"),
         ({"flat_percent": 101}, "FlatPercentTooHigh"),
         ({"bond_units": 0}, "NoBond"),
@@ -162,4 +163,4 @@ def test_other_refusals_are_named_with_their_values(market, asker, worker, make_
 
 
 def test_every_event_of_the_interfaces_has_a_decoder():
-    assert len(EVENTS) == 15
+    assert len(EVENTS) == 37

@@ -9,8 +9,9 @@ from eth_account import Account
 from chain.call import Call
 from chain.devnet import dev_account
 from chain.journal import Intent, IntentState, Journal, MemoryJournal
+from chain.look import read_chain
 from chain.revert import MarketRevert
-from chain.rpc import Rpc, RpcUnavailable
+from chain.rpc import GarbledAnswer, Rpc, RpcUnavailable
 from chain.sender import NotEnoughEther, NotMined, Sender, SenderPolicy, TransactionReverted
 from worker.database import Database
 from worker.journal import DatabaseJournal
@@ -127,7 +128,11 @@ def test_a_crash_after_sending_finds_the_outcome(rpc, market, deposit, tmp_path,
     sender = Sender(rpc, KEY, journal)
     sender.plan("a", deposit)
     put = journal.put
-    monkeypatch.setattr(journal, "put", lambda intent: intent.state is IntentState.SENT or put(intent))
+
+    def forget_that_it_was_sent(*intents):
+        put(*(intent for intent in intents if intent.state is not IntentState.SENT))
+
+    monkeypatch.setattr(journal, "put", forget_that_it_was_sent)
     sender.pump()
     assert states(journal, "a") == [IntentState.SIGNED]
     assert market.account(KEY.address).free_units == 7
@@ -187,6 +192,31 @@ def test_the_price_of_a_replacement_is_capped(rpc, by_hand, deposit):
         clock.now += 31
     intent = noted(journal, "a")
     assert cap * 8 // 9 - 2 <= intent.max_fee_wei <= cap
+
+
+def test_a_replacement_bids_no_more_than_the_call_is_worth(rpc, by_hand, deposit, tmp_path):
+    journal, clock = durable(tmp_path), Clock()
+    sender = Sender(rpc, KEY, journal, SenderPolicy(replace_after_secs=30), clock)
+    gas_limit, worth_wei = 200_000, 200_000 * 6 * 10**9
+    sender.plan("a", deposit, gas_limit, worth_wei=worth_wei)
+    for _ in range(40):
+        sender.pump()
+        clock.now += 31
+    intent = noted(durable(tmp_path), "a")
+    assert intent.worth_wei == worth_wei
+    assert worth_wei * 8 // 9 - 2 * gas_limit <= intent.max_fee_wei * gas_limit <= worth_wei
+
+
+def test_what_is_worth_less_than_it_costs_now_goes_out_again_as_it_was(rpc, by_hand, deposit):
+    journal, clock = MemoryJournal(), Clock()
+    sender = Sender(rpc, KEY, journal, SenderPolicy(replace_after_secs=30), clock)
+    sender.plan("a", deposit, 200_000, worth_wei=1)
+    sender.pump()
+    before = noted(journal, "a")
+    clock.now += 31
+    sender.pump()
+    after = noted(journal, "a")
+    assert (after.hashes, after.raw, after.state) == (before.hashes, before.raw, IntentState.SENT)
 
 
 def test_a_nonce_taken_by_another_transaction_drops_the_intent(rpc, market, by_hand, deposit):
@@ -331,3 +361,87 @@ def test_a_journal_is_on_disk_when_put_returns(rpc, deposit, tmp_path):
     assert journal._database._connection.execute("pragma synchronous").fetchone() == (2,)
     other.close()
     journal._database.close()
+
+
+def test_a_transaction_that_waits_for_an_orphaned_one_is_mined_all_the_same(rpc, market, by_hand, deposit):
+    """The first ended well, so nobody sends it again; without its nonce the second could never be mined."""
+    journal, clock = MemoryJournal(), Clock()
+    sender = Sender(rpc, KEY, journal, clock=clock)
+    before = rpc.call("evm_snapshot")
+    sender.plan("orphaned", deposit)
+    sender.pump()
+    by_hand()
+    sender.pump()
+    assert states(journal, "orphaned") == [IntentState.CONFIRMED]
+    sender.plan("waiting", deposit, gas_limit=100_000)
+    sender.pump()
+    assert rpc.call("evm_revert", before) is True
+    for _ in range(4):
+        clock.now += 3
+        sender.pump()
+        by_hand()
+    assert states(journal, "waiting") == [IntentState.CONFIRMED]
+    assert market.account(KEY.address).free_units == 7
+    assert rpc.nonce(KEY.address) == noted(journal, "waiting").nonce + 1
+
+
+def test_a_count_of_a_lagging_node_gives_no_used_nonce(rpc, market, deposit):
+    journal, clock = MemoryJournal(), Clock()
+
+    class Lagging(Rpc):
+        behind = 0
+
+        def batch(self, calls):
+            return [
+                hex(int(str(answer), 16) - self.behind) if method == "eth_getTransactionCount" else answer
+                for (method, _), answer in zip(calls, super().batch(calls), strict=True)
+            ]
+
+    node = Lagging(rpc.url)
+    sender = Sender(node, KEY, journal, clock=clock)
+    for key in ("a", "b"):
+        sender.plan(key, deposit)
+        sender.pump()
+        sender.pump()
+    node.behind = 1
+    sender.plan("c", deposit)
+    sender.pump()
+    assert states(journal, "a", "b", "c") == [IntentState.CONFIRMED] * 2 + [IntentState.PLANNED]
+    node.behind = 0
+    sender.pump()
+    sender.pump()
+    assert states(journal, "c") == [IntentState.CONFIRMED]
+    assert market.account(KEY.address).free_units == 21
+
+
+def test_a_count_that_stays_lower_is_the_chains(rpc, market, deposit):
+    """A reorganisation took a transaction back, and its nonce is free."""
+    journal, clock = MemoryJournal(), Clock()
+    sender = Sender(rpc, KEY, journal, clock=clock)
+    before = rpc.call("evm_snapshot")
+    sender.plan("orphaned", deposit)
+    sender.pump()
+    sender.pump()
+    assert rpc.call("evm_revert", before) is True
+    sender.plan("next", deposit)
+    sender.pump()
+    assert states(journal, "orphaned", "next") == [IntentState.CONFIRMED, IntentState.PLANNED]
+    clock.now += 3
+    sender.pump()
+    sender.pump()
+    assert states(journal, "next") == [IntentState.CONFIRMED]
+    assert noted(journal, "next").nonce == noted(journal, "orphaned").nonce
+    assert market.account(KEY.address).free_units == 7
+
+
+@pytest.mark.parametrize("nonsense", [None, "many", {}, ""])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_number_that_is_none_is_the_nodes_fault_and_passes(rpc, nonsense, place):
+    class Garbling(Rpc):
+        def batch(self, calls):
+            answers = super().batch(calls)
+            answers[place] = nonsense
+            return answers
+
+    with pytest.raises(GarbledAnswer, match="garbled number"):
+        read_chain(Garbling(rpc.url), KEY.address, [])

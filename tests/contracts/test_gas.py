@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from chain.node import PROJECT_ROOT
-from scripts.bench.gas_of_a_life import BUDGETS, PAGE, SNAPSHOT, table
+from scripts.bench.gas_of_a_life import BUDGETS, OTHERS_PAGE, PAGE, SNAPSHOT, comparison, table
 
 TOLERANCE = 0.01
 
@@ -36,5 +36,7 @@ def test_gas_does_not_drift_from_the_snapshot(figures: dict[str, int]) -> None:
     assert not drifted, f"if that is meant, run scripts/bench/gas --save: {drifted}"
 
 
-def test_the_page_shows_the_snapshot() -> None:
-    assert table(json.loads(SNAPSHOT.read_text())) in PAGE.read_text()
+def test_the_pages_show_the_snapshot() -> None:
+    snapshot = json.loads(SNAPSHOT.read_text())
+    assert table(snapshot) in PAGE.read_text()
+    assert comparison(snapshot) in OTHERS_PAGE.read_text()

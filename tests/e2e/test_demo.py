@@ -23,7 +23,9 @@ PATIENCE_SECS = 280
 def demo(folder: Path, *arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     """The demo without its set-up, in a home of its own; (process, mark that all its descendants carry)."""
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-P", "-m", "scripts.demo_job", "--home", str(folder / "home")]
+    # A run in the background hands down an ignored interrupt, which the demo would rightly go on ignoring.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, sys.executable, "-P", "-m", "scripts.demo_job", "--home", str(folder / "home")]
     process = subprocess.Popen(
         [*command, "--report", str(folder / "report.json"), *arguments],
         cwd=ROOT,

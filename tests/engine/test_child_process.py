@@ -18,6 +18,7 @@ from engine.base import (
     EngineHung,
     EngineKind,
     EngineNotRunning,
+    EngineOutOfMemory,
     EngineStartFailed,
     JsonValue,
     ModelUnreadable,
@@ -25,6 +26,7 @@ from engine.base import (
     UnknownEngineArgument,
 )
 from engine.child import ChildEngine
+from engine.oom import crash, kernel_kills, says_out_of_memory
 from tests.checkout import ROOT
 from tests.engine.support import (
     ENGINE_ARGS,
@@ -57,7 +59,9 @@ def fake(engines: list[ChildEngine], hang_secs: float = 60.0, **options: JsonVal
     return engine
 
 
-def events_until_error(engine: ChildEngine, secs: float = 20.0) -> list[object]:
+def events_until_error(engine: ChildEngine, secs: float = 20.0, submitting: int = 0) -> list[object]:
+    if submitting:
+        engine.submit([ask(PROMPT) for _ in range(submitting)])
     found: list[object] = []
     deadline = time.monotonic() + secs
     while time.monotonic() < deadline:
@@ -157,6 +161,79 @@ def test_an_engine_that_is_stopped_from_outside_counts_as_hung_even_when_idle(en
     os.kill(engine.pid, signal.SIGSTOP)
     with pytest.raises(EngineHung):
         engine.metrics()
+
+
+def test_a_large_submission_to_a_stopped_process_ends_with_it(engines: list[ChildEngine]):
+    """More than a pipe holds: the writer must not wait for ever."""
+    engine = fake(engines, hang_secs=1.0)
+    engine.start(START_SECS)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(EngineHung):
+        events_until_error(engine, submitting=20_000)
+    assert time.monotonic() - began < 10
+
+
+DEAF = """#!{python}
+import os, sys, time
+sys.path.insert(0, {root!r})
+from engine import wire
+from engine.base import EngineFacts
+write_fd = int(sys.argv[-2])
+wire.send(write_fd, ["started", wire.pack_facts(EngineFacts("fake", "1", "none", "none", 9, "none", 1, 1, {{}}, 0.0))])
+while True:
+    wire.send(write_fd, ["alive"])
+    time.sleep(0.1)
+"""
+
+
+def test_a_child_that_is_alive_and_reads_nothing_is_given_up(
+    engines: list[ChildEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    deaf = tmp_path / "deaf"
+    deaf.write_text(DEAF.format(python=sys.executable, root=str(ROOT)))
+    deaf.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(deaf))
+    engine = fake(engines, hang_secs=1.0)
+    engine.start(START_SECS)
+    with pytest.raises(EngineHung, match="nothing was taken from the pipe"):
+        engine.submit([ask(PROMPT) for _ in range(20_000)])
+    until(lambda: not is_running(engine.pid or 0), "the child is killed")
+
+
+def test_an_engine_without_memory_says_so(engines: list[ChildEngine]):
+    engine = fake(engines, hoard_after_tokens=8, tokens_per_sec=50)
+    engine.start(START_SECS)
+    engine.submit([ask(PROMPT, max_tokens=64)])
+    with pytest.raises(EngineOutOfMemory, match="ENGINE-010 fake engine: MemoryError"):
+        events_until_error(engine)
+
+
+@pytest.mark.parametrize(
+    ("words", "lacks_memory"),
+    [
+        ("MemoryError", True),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory",
+            True,
+        ),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", True),
+        ("ValueError: the model's memory layout is unknown", False),
+        ("", False),
+    ],
+)
+def test_words_that_mean_a_lack_of_memory_are_known(words: str, lacks_memory: bool):
+    assert says_out_of_memory(words) is lacks_memory
+    assert isinstance(crash("vllm", RuntimeError(words)), EngineOutOfMemory) is lacks_memory
+
+
+def test_the_kernels_count_of_its_kills_is_read_and_a_machine_without_one_counts_none(tmp_path: Path):
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom 4\noom_kill 3\noom_group_kill 0\n")
+    assert kernel_kills((counter, tmp_path / "absent")) == 3
+    assert kernel_kills((tmp_path / "absent",)) == 0
 
 
 def test_stopping_a_stopped_process_does_not_wait_for_it(engines: list[ChildEngine]):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metainf import DEFAULT_NAME, Prediction, SelectionState
 from metainf.learner import margin
-from metainf.select import (
+from metainf.rule import (
     DEFAULT_AS_GOOD,
     FASTEST,
     KEPT_RUNNING,
@@ -44,7 +44,8 @@ def decided(predictions, **state):
     ("default_secs", "other_secs", "taken", "code"),
     [
         (1.0, 0.5, "other", FASTEST),
-        (1.0, 0.95, DEFAULT_NAME, DEFAULT_AS_GOOD),
+        (1.0, 0.96, DEFAULT_NAME, DEFAULT_AS_GOOD),
+        (1.0, 0.94, "other", FASTEST),
         (1.0, 1.0, DEFAULT_NAME, FASTEST),
         (1.0, 2.0, DEFAULT_NAME, FASTEST),
     ],
@@ -60,6 +61,19 @@ def test_the_margin_is_that_of_the_two_compared_and_at_least_five_percent():
     assert margin(spreads, "unsure", "sure") == pytest.approx(0.3)
     assert margin(spreads, "never compared", DEFAULT_NAME) == pytest.approx(0.3)
     assert margin({}, "a", "b") == 0.05
+
+
+@pytest.mark.parametrize(
+    ("restart_secs", "taken"),
+    [((0.0, 0.001), DEFAULT_NAME), ((0.001, 0.001), "other"), ((0.0, 0.0), "other")],
+)
+def test_a_gain_within_the_spread_pays_for_no_start_and_is_taken_where_none_is_to_pay(restart_secs, taken):
+    default, other = restart_secs
+    predictions = [
+        predicted(DEFAULT_NAME, 1.0, restart_secs=default),
+        predicted("other", 0.93, restart_secs=other),
+    ]
+    assert decided(predictions)[0] == taken
 
 
 def test_what_runs_is_kept_within_the_margin_even_against_the_default():

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 
 from metainf import Workload
-from metainf.measure import Progress, Setting, Sweep, Task, run_sweep
+from metainf.measure import Setting, Task
+from metainf.planner import Progress, Sweep, run_sweep
 from metainf.table import CRASHED, OK, START_FAILED, read_table
 from metainf.workloads import QUESTIONS, SHAPES, TIGHT_SHAPES, Shape
 

@@ -22,8 +22,9 @@ from metainf.errors import (
     RecordUnreadable,
     StrategyUnknown,
 )
-from metainf.explain import explain
+from metainf.explain import HEADINGS, explain, rows
 from metainf.model import SHIPPED, MetaModel
+from metainf.pictures import draw_choice
 from tests.metainf.makers import MACHINE, MODEL, STRATEGIES
 
 SELECTOR = Selector.load()
@@ -100,7 +101,7 @@ def test_steps_too_small_for_a_whole_prompt_are_dropped_unless_prefill_is_chunke
     )
     assert "unchunked" in dict(choice.record.candidates)
     assert "unchunked" not in {prediction.strategy for prediction in choice.predictions}
-    assert "1 cannot run this here" in explain(choice)
+    assert f"1 of {len(STRATEGIES) + 1} candidates cannot run this here" in explain(choice)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,22 @@ def test_measured_starts_are_used_and_the_workers_own_win_over_them():
     assert by_name["block-32"].restart_secs == 123.0
 
 
+def test_an_engine_that_is_up_beside_the_running_one_is_switched_to_for_nothing_and_the_record_says_so():
+    running = SelectionState(running=DEFAULT_NAME, deadline_secs=60.0)
+    cold = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), running)
+    assert cold.strategy.name == DEFAULT_NAME
+    hot = SELECTOR.select(
+        MODEL, MACHINE, shared_prefix_batch(), replace(running, resident=("block-32", DEFAULT_NAME))
+    )
+    assert hot.strategy.name == "block-32"
+    assert {p.restart_secs for p in hot.predictions if p.strategy in {"block-32", DEFAULT_NAME}} == {0.0}
+    written = json.loads(json.dumps(hot.record.to_json()))
+    assert written["state"]["resident"] == ["block-32", DEFAULT_NAME]
+    assert SELECTOR.replay(SelectionRecord.from_json(written)).record == hot.record
+    lie = {**written, "state": {**written["state"], "resident": []}}
+    assert SELECTOR.replay(SelectionRecord.from_json(lie)).record.chosen == DEFAULT_NAME
+
+
 def test_a_record_of_another_meta_model_or_of_a_changed_strategy_is_refused():
     record = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState()).record
     with pytest.raises(MetaModelMissing, match="METAINF-003"):
@@ -191,8 +208,24 @@ def test_explanation_names_the_choice_the_work_and_the_arithmetic():
     assert text.startswith(f"{choice.strategy.name}: ")
     assert choice.reason_code in text
     assert "40 prompts, 4080 tokens to read, 96% of it shared prefix, at most 160 to write" in text
-    assert "shared by 8 jobs" in text
-    assert f"* {choice.strategy.name}" in text
+    table = {row[1]: dict(zip(HEADINGS, row, strict=True)) for row in rows(choice)}
+    assert [name for name, row in table.items() if row[""] == "*"] == [choice.strategy.name]
+    assert table[DEFAULT_NAME]["ENGINE START"] == "up"
+    assert all(row["ENGINE START"].endswith(" / 8") for name, row in table.items() if name != DEFAULT_NAME)
+    assert all(row["VS TAKEN"] for name, row in table.items() if name != choice.strategy.name)
+
+
+@pytest.mark.parametrize("name", ["choice.png", "choice.svg"])
+def test_a_choice_is_drawn_the_same_each_time(name, tmp_path):
+    choice = SELECTOR.select(
+        MODEL, MACHINE, shared_prefix_batch(), SelectionState(queued_jobs=7, budget_secs=2.0)
+    )
+    for folder in ("one", "other"):
+        draw_choice(choice, tmp_path / folder / name)
+    drawn = (tmp_path / "one" / name).read_bytes()
+    assert len(drawn) > 5_000
+    if name.endswith(".png"):
+        assert drawn == (tmp_path / "other" / name).read_bytes()
 
 
 def test_meta_model_files_that_cannot_be_used_are_named(tmp_path):

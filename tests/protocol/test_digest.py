@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
+import rfc8785
+from eth_hash.auto import keccak as ethereum_keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,11 +40,21 @@ def test_keccak_of_nothing_is_ethereums():
     assert keccak(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
 
 
+@given(st.binary(max_size=400))
+def test_keccak_is_what_the_ethereum_libraries_hash_with(data: bytes):
+    assert keccak(data) == ethereum_keccak(data)
+
+
 @given(JSON_VALUES)
 def test_canonical_json_survives_its_own_parser(value):
     data = canonical_json(value)
     assert parse_json("x", data, max_bytes=1 << 20) == value
     assert canonical_json(parse_json("x", data, max_bytes=1 << 20)) == data
+
+
+@given(JSON_VALUES | st.floats(1e-9, 1e-3) | st.floats(1e14, 1e23) | st.lists(st.integers(0, 1 << 20)))
+def test_canonical_json_is_what_the_rfcs_own_library_writes(value):
+    assert canonical_json(value) == rfc8785.dumps(value)
 
 
 @given(st.dictionaries(TEXT, st.integers(0, 9), min_size=2))

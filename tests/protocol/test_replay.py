@@ -14,6 +14,7 @@ from protocol.lifecycle import (
     LeaseReleased,
     Place,
     PriorityRaised,
+    RequestRevoked,
     ResultPosted,
     Standing,
     TaskClaimed,
@@ -23,14 +24,28 @@ from protocol.lifecycle import (
     TaskState,
     TaskSubmitted,
     Withdrawn,
+    claimable,
     derived_state,
-    standing,
 )
 from protocol.money import charge_units
+from protocol.parameters import Parameters
 from protocol.replay import ImpossibleHistory, MarketReplay, replay
 from protocol.request import Request
 
 BOND = 1_000
+PARAMETERS = Parameters(
+    window_secs=5,
+    answer_time_secs=20,
+    arbiter_timeout_secs=120,
+    min_lease_secs=5,
+    max_life_secs=86_400,
+    inversion_grace_secs=5,
+    bond_unit_units=BOND,
+    challenge_bond_units=2_001,
+    demand_fee_units=100,
+    age_rate_wei=1,
+    arbiter="0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65",
+)
 ASKER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 WORKER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 RIVAL = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
@@ -75,7 +90,7 @@ SETTLED = [*POSTED, TaskSettled(at(40), TASK, WORKER, 100 + 450 + 50, 450)]
 
 
 def test_a_settled_task_pays_its_worker_and_returns_the_rest():
-    view = replay(SETTLED, BOND)
+    view = replay(SETTLED, PARAMETERS)
     task = view.tasks[TASK]
     assert (task.state, task.worker, task.output_tokens) == (TaskState.SETTLED, WORKER, 50)
     assert (task.claimed_at, task.posted_at, task.ended_at) == (20, 30, 40)
@@ -86,7 +101,7 @@ def test_a_settled_task_pays_its_worker_and_returns_the_rest():
 
 
 def test_a_running_task_holds_escrow_and_bond():
-    totals = replay(CLAIMED, BOND).totals
+    totals = replay(CLAIMED, PARAMETERS).totals
     assert (totals.escrow_units, totals.locked_units, totals.free_units) == (
         1_050,
         2_000,
@@ -96,33 +111,33 @@ def test_a_running_task_holds_escrow_and_bond():
 
 def test_an_eviction_burns_the_bond_and_leases_to_the_next():
     evicted = [*CLAIMED, LeaseLapsed(at(90), TASK, WORKER, 2_000), TaskClaimed(at(90), TASK, RIVAL, 150)]
-    view = replay(evicted, BOND)
+    view = replay(evicted, PARAMETERS)
     assert view.tasks[TASK].worker == RIVAL
     assert view.totals.burned_units == 2_000
     assert view.accounts[WORKER].free_units == 3_000
 
 
 def test_a_release_burns_a_part():
-    view = replay([*CLAIMED, LeaseReleased(at(30), TASK, WORKER, 333)], BOND)
+    view = replay([*CLAIMED, LeaseReleased(at(30), TASK, WORKER, 333)], PARAMETERS)
     assert view.tasks[TASK].state is TaskState.OPEN
     assert view.accounts[WORKER].free_units == 5_000 - 333
 
 
 def test_a_raised_tip_comes_from_the_free_balance_and_restarts_the_age():
-    view = replay([*SUBMITTED, PriorityRaised(at(15), TASK, 80, 100, 15)], BOND)
+    view = replay([*SUBMITTED, PriorityRaised(at(15), TASK, 80, 100, 15)], PARAMETERS)
     assert (view.tasks[TASK].tip_units, view.tasks[TASK].priced_at) == (80, 15)
     assert view.accounts[ASKER].free_units == 10_000 - 1_080
 
 
 def test_a_refund_returns_the_whole_escrow():
-    view = replay([*SUBMITTED, TaskRefunded(at(20), TASK, 1, 1_050)], BOND)
+    view = replay([*SUBMITTED, TaskRefunded(at(20), TASK, 1, 1_050)], PARAMETERS)
     assert (view.tasks[TASK].state, view.tasks[TASK].refund_reason) == (TaskState.REFUNDED, 1)
     assert view.accounts[ASKER].free_units == 10_000
 
 
 def test_skips_move_nothing():
     skipped = [*SUBMITTED, TaskSkipped(at(20), TASK, TaskState.OPEN, 8)]
-    assert replay(skipped, BOND).totals == replay(SUBMITTED, BOND).totals
+    assert replay(skipped, PARAMETERS).totals == replay(SUBMITTED, PARAMETERS).totals
 
 
 @pytest.mark.parametrize(
@@ -150,7 +165,7 @@ def test_skips_move_nothing():
 )
 def test_a_history_the_contract_cannot_make_is_refused(history):
     with pytest.raises(ImpossibleHistory):
-        replay(history, BOND)
+        replay(history, PARAMETERS)
 
 
 @given(st.data())
@@ -160,7 +175,7 @@ def test_money_balances_after_every_event_of_any_honest_history(data):
     for _ in range(data.draw(st.integers(0, 4))):
         history += _a_life(data, next(numbers))
     history.append(Withdrawn(at(), WORKER, ASKER, data.draw(st.integers(0, 100))))
-    market = MarketReplay(BOND)
+    market = MarketReplay(PARAMETERS)
     for event in history:
         market.apply(event)
         view = market.view()
@@ -191,28 +206,33 @@ def _a_life(data, number) -> list[Event]:
     return events
 
 
-@pytest.mark.parametrize(
-    ("state", "until", "now", "wanted"),
-    [
-        (TaskState.NONE, 0, 5, Standing.NONE),
-        (TaskState.OPEN, 0, 100, Standing.OPEN),
-        (TaskState.OPEN, 0, 101, Standing.EXPIRED),
-        (TaskState.LEASED, 60, 60, Standing.LEASED),
-        (TaskState.LEASED, 60, 61, Standing.LAPSED),
-        (TaskState.LEASED, 60, 101, Standing.EXPIRED),
-        (TaskState.POSTED, 60, 60, Standing.POSTED),
-        (TaskState.POSTED, 60, 61, Standing.SETTLEABLE),
-        (TaskState.POSTED, 120, 110, Standing.POSTED),
-        (TaskState.DISPUTED, 60, 999, Standing.DISPUTED),
-        (TaskState.SETTLED, 60, 999, Standing.SETTLED),
-        (TaskState.REFUNDED, 60, 999, Standing.REFUNDED),
-    ],
-)
-def test_time_turns_a_state_into_a_standing(state, until, now, wanted):
-    assert standing(state, until, 100, now) is wanted
+def test_a_replayed_task_has_a_standing_at_every_second():
+    submitted, claimed, posted = (
+        replay(events, PARAMETERS).tasks[TASK] for events in (SUBMITTED, CLAIMED, POSTED)
+    )
+    assert [derived_state(submitted, now) for now in (1_000, 1_001)] == [Standing.OPEN, Standing.EXPIRED]
+    assert [derived_state(claimed, now) for now in (80, 81, 1_001)] == [
+        Standing.LEASED,
+        Standing.LAPSED,
+        Standing.EXPIRED,
+    ]
+    assert [derived_state(posted, now) for now in (35, 36, 1_001)] == [
+        Standing.POSTED,
+        Standing.SETTLEABLE,
+        Standing.SETTLEABLE,
+    ]
+    assert derived_state(replay(SETTLED, PARAMETERS).tasks[TASK], 9_999) is Standing.SETTLED
 
 
-def test_a_replayed_task_has_a_standing():
-    task = replay(CLAIMED, BOND).tasks[TASK]
-    assert derived_state(task, 80) is Standing.LEASED
-    assert derived_state(task, 81) is Standing.LAPSED
+def test_a_lapsed_lease_may_be_claimed_and_a_running_one_not():
+    task = replay(CLAIMED, PARAMETERS).tasks[TASK]
+    assert not claimable(task, 80)
+    assert claimable(task, 81)
+    assert not claimable(task, 941), "a whole lease does not fit any more"
+
+
+def test_a_revoked_request_never_opens_a_task():
+    revoked = [*FUNDED, RequestRevoked(at(), TASK, ASKER)]
+    assert replay(revoked, PARAMETERS).revoked == {TASK: ASKER}
+    with pytest.raises(ImpossibleHistory):
+        replay([*revoked, SUBMITTED[-1]], PARAMETERS)

@@ -7,7 +7,9 @@ import pytest
 from protocol.abi import BadAddress, parse_address
 from protocol.digest import ZERO_DIGEST
 from protocol.errors import BadInput, NotYet, QuernError, Unavailable
-from protocol.request import Request, RequestOutOfRange
+from protocol.request import Request, RequestOutOfRange, submit_refusal
+from protocol.states import SkipReason
+from tests.protocol.test_replay import PARAMETERS
 
 ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 FIELDS: dict[str, Any] = {
@@ -79,3 +81,29 @@ def test_errors_are_one_line_with_code_field_value_and_fix(kind, builtin, status
     assert str(error).endswith(": do this")
     assert len(str(error)) < 200
     assert str(error).isprintable()
+
+
+TAKEN = FIELDS | {"deadline": 1_000, "lease_secs": 60}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, None),
+        ({"replicas": 7, "equivalence": b"\1" * 32, "flat_percent": 100}, None),
+        ({"replicas": 0}, SkipReason.BAD_REPLICAS),
+        ({"replicas": 2, "equivalence": b"\1" * 32}, SkipReason.BAD_REPLICAS),
+        ({"replicas": 9, "equivalence": b"\1" * 32}, SkipReason.BAD_REPLICAS),
+        ({"replicas": 3}, SkipReason.NO_EQUIVALENCE),
+        ({"max_output_tokens": 0}, SkipReason.NO_OUTPUT_TOKENS),
+        ({"flat_percent": 101}, SkipReason.FLAT_PERCENT_TOO_HIGH),
+        ({"bond_units": 0}, SkipReason.NO_BOND),
+        ({"lease_secs": 4}, SkipReason.LEASE_TOO_SHORT),
+        ({"lease_secs": 901}, SkipReason.DEADLINE_TOO_SOON),
+        ({"lease_secs": 900}, None),
+        ({"deadline": 100 + 86_401}, SkipReason.DEADLINE_TOO_FAR),
+        ({"deadline": 100 + 86_400}, None),
+    ],
+)
+def test_what_the_market_would_refuse_is_known_before_anything_is_signed(changes, why):
+    assert submit_refusal(Request(**(TAKEN | changes)), PARAMETERS, 100) is why

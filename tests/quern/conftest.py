@@ -19,6 +19,9 @@ from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.store import ContentStore, output_key, receipt_key
 from protocol.batchfile import OutputEntry, OutputFile, write_output
+from protocol.evidence import make_answer
+from protocol.receipt import ReceiptDocument, commitment, replica_salt
+from protocol.receipt import leaf as receipt_leaf
 from quern import cli as command_line
 from tests.honest import receipt_of
 from wallet.keystore import Keystore, Wallet
@@ -29,6 +32,7 @@ ETHER_WEI = 10**18
 WINDOW_TOKENS = 32
 WORDS = ("<unk>", "what", "is", "2", "+", "4", "two", "plus", "four", "answer", "\x1b[2Jclear", "</s>")
 WORKER_KEY_INDEX = 5
+REPLICA_KEY_INDEXES = (5, 6, 10)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Desk:
         """All that a refused command must leave as it was: blocks mined, files there."""
         files = sorted((str(path), path.stat().st_mtime_ns) for path in self.home.rglob("*"))
         return self.rpc.block_number(), files
+
+    def later(self, secs: int) -> None:
+        """Moves the chain's clock."""
+        self.rpc.call("evm_increaseTime", secs)
+        self.rpc.call("evm_mine")
 
     def submit(self, prompt: str = "what is 2 + 2", *options: str) -> str:
         ran = self.run("submit", prompt, "--yes", "--json", *options)
@@ -158,24 +167,60 @@ def answer(custom_id: str, text: str) -> OutputEntry:
 class HandWorker:
     """Claims, stores, posts and settles as a worker does, with answers given by the test."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, key_index: int = WORKER_KEY_INDEX, deposit_units: int = 10**9) -> None:
         self._desk = desk
-        self.account = dev_account(WORKER_KEY_INDEX)
+        self.account = dev_account(key_index)
         self._sender = Sender(desk.rpc, self.account)
-        self._send(desk.market.deposit(self.account.address, 10**9))
+        self._documents: dict[str, ReceiptDocument] = {}
+        self._outputs: dict[str, OutputFile] = {}
+        self._send(desk.market.deposit(self.account.address, deposit_units))
 
     def claim(self, task: str) -> None:
         self._send(self._desk.market.claim_many([bytes.fromhex(task[2:])]))
 
     def post(self, task: str, *entries: OutputEntry) -> None:
         """Stores output and receipt, then posts them alone in a batch."""
+        document = self._made(task, entries)
+        self._store(task)
+        self._send(self._desk.market.post_batch([document.receipt()]))
+
+    def commit(self, task: str, *entries: OutputEntry) -> None:
+        """Commits to an output that nobody can see yet."""
+        receipt = self._made(task, entries).receipt()
+        hidden = commitment(receipt.body, receipt.output_tokens, self._salt(task))
+        self._send(self._desk.market.commit(receipt.task_id, hidden))
+
+    def reveal(self, task: str) -> None:
+        document = self._documents[task]
+        self._send(self._desk.market.reveal(document.body, document.output_tokens, self._salt(task)))
+        self._store(task)
+
+    def answer(self, task: str, leaf: int) -> None:
+        """Shows a demanded leaf of a task that was posted alone, or revealed."""
+        document, tokens = self._documents[task], self._outputs[task].token_ids()
+        is_replica = self._desk.market.task(document.body.task_id).replicas > 1
+        leaves = [] if is_replica else [receipt_leaf(document.receipt())]
+        shown = make_answer(document.body, tokens, leaf, leaves)
+        self._send(self._desk.market.answer(document.body.task_id, leaf, shown))
+
+    def close(self, task: str) -> None:
+        self._send(self._desk.market.close_round(bytes.fromhex(task[2:])))
+
+    def _salt(self, task: str) -> bytes:
+        return replica_salt(bytes(self.account.key), bytes.fromhex(task[2:]))
+
+    def _made(self, task: str, entries: tuple[OutputEntry, ...]) -> ReceiptDocument:
         task_id, market = bytes.fromhex(task[2:]), self._desk.market
         output = OutputFile(entries)
         engine, selection = {"engine": "by hand"}, {"chosen": "none"}
         document = receipt_of(output, market.domain, task_id, self.account.address, engine, selection)
-        self._desk.store.put(output_key(task_id), write_output(entries))
-        self._desk.store.put(receipt_key(task_id), document.encoded())
-        self._send(market.post_batch([document.receipt()]))
+        self._documents[task], self._outputs[task] = document, output
+        return document
+
+    def _store(self, task: str) -> None:
+        task_id = bytes.fromhex(task[2:])
+        self._desk.store.put(output_key(task_id), write_output(self._outputs[task].entries))
+        self._desk.store.put(receipt_key(task_id), self._documents[task].encoded())
 
     def settle(self, task: str) -> None:
         self._desk.rpc.call("evm_increaseTime", 10)
@@ -196,3 +241,9 @@ class HandWorker:
 @pytest.fixture
 def worker(desk: Desk) -> HandWorker:
     return HandWorker(desk)
+
+
+@pytest.fixture
+def replicas(desk: Desk) -> tuple[HandWorker, ...]:
+    """Three workers with money for bonds."""
+    return tuple(HandWorker(desk, index) for index in REPLICA_KEY_INDEXES)

@@ -33,7 +33,7 @@ def refused(desk):
     return check
 
 
-OFFER = ("Model", "Asked", "Price", "Wait", "Privacy")
+OFFER = ("Model", "Asked", "Replicas", "Class", "Price", "Wait", "Privacy", "Gas")
 
 
 def free_port() -> int:
@@ -52,6 +52,19 @@ def test_a_wrong_password(refused, tmp_path):
 def test_a_locked_wallet_where_nobody_can_be_asked(refused, monkeypatch):
     monkeypatch.delenv("QUERN_PASSWORD_FILE")
     assert "it is locked; give --password-file" in refused(CALLER, *ASK)
+
+
+def test_a_new_wallet_where_nobody_can_be_asked_for_its_password(refused, monkeypatch):
+    monkeypatch.delenv("QUERN_PASSWORD_FILE")
+    line = refused(CALLER, "wallet", "new", "bob")
+    assert "WALLET-012" in line
+    assert "locked" not in line
+
+
+def test_a_wrong_password_is_known_before_anything_is_agreed_to(refused, tmp_path):
+    (tmp_path / "wrong").write_text("guess\n")
+    line = refused(CALLER, "submit", "what is 2 + 2", "--password-file", str(tmp_path / "wrong"))
+    assert "KEY-002" in line
 
 
 def test_a_password_file_that_is_not_there(refused, tmp_path):
@@ -119,12 +132,14 @@ def test_an_amount_that_is_none(refused):
 
 
 def test_more_money_than_there_is(refused):
-    assert "ASK-007" in refused(CALLER, *ASK, "--max-fee", "99ether")
+    line = refused(CALLER, *ASK, "--max-fee", "99ether")
+    assert "DESK-004 price beyond the free balance" in line
 
 
 def test_a_request_the_market_refuses(refused):
     line = refused(CALLER, *ASK, "--lease-secs", "1")
-    assert "LeaseTooShort" in line
+    assert "ASK-010" in line
+    assert "lease too short" in line
 
 
 def test_an_rpc_that_is_not_there(refused):
@@ -191,7 +206,9 @@ def test_a_result_that_is_not_there_yet(desk, worker, refused):
 
 def test_a_task_that_never_was(refused):
     assert "this market never saw it" in refused(CALLER, "result", "0x" + "ab" * 32)
-    assert "fits 0 of 0" in refused(CALLER, "watch", "0xab")
+    line = refused(CALLER, "watch", "0xab")
+    assert "unknown" in line
+    assert "more digits" not in line
     assert "give 0x and 64 hex digits" in refused(CALLER, "watch", "../etc")
 
 

@@ -127,7 +127,7 @@ def test_the_password_of_a_wallet_is_never_an_argument():
             yield from options(child)
 
     asked = {option for entry in ENTRIES for option in options(load(entry)) if "pass" in option}
-    assert asked == {"--password-file"}
+    assert asked == {"--password-file", "--relayer-password-file"}
 
 
 def test_an_engine_error_leaves_with_the_status_it_names(monkeypatch, capsys):

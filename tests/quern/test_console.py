@@ -2,7 +2,8 @@
 
 import json
 
-from quern.console import complain, printable, say, say_json, say_table
+from protocol.printable import one_line, printable
+from quern.console import complain, say, say_json, say_table
 
 
 def test_control_characters_are_shown_not_sent():
@@ -15,6 +16,10 @@ def test_text_with_lines_tabs_and_other_alphabets_stays_as_it_is():
 
 def test_marks_that_reorder_a_line_are_shown():
     assert printable("pay \u202e0001 ceiw") == "pay \\u202e0001 ceiw"
+
+
+def test_what_ends_a_line_somewhere_ends_none_in_a_log():
+    assert one_line("a\nb\u2028c\u2029d") == "a\\x0ab\\u2028c\\u2029d"
 
 
 def test_a_lone_surrogate_can_be_printed(capsys):

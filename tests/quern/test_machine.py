@@ -70,6 +70,9 @@ def test_a_model_is_added_stored_announced_and_listed(desk, tmp_path):
     before = desk.rpc.block_number()
     assert desk.run("model", "add", str(other), "--name", "second", "--announce").status == 0
     assert desk.rpc.block_number() == before
+    assert "(announced)" in desk.run("model", "add", str(other), "--name", "second").out
+    unheard = desk.run("model", "add", str(other), "--rpc", "http://127.0.0.1:1")
+    assert "not known whether it is announced" in unheard.out
 
 
 def test_a_model_added_offline_is_not_announced(desk, tmp_path):

@@ -59,7 +59,9 @@ def test_a_task_pays_from_the_free_balance_first(desk):
     money = desk.run("money", "--json").json()
     assert money["free_units"] == 1_000_000 - 400_000
     assert money["escrow_units"] == task.max_fee_units == 400_000
-    assert [each["state"] for each in money["tasks"]] == ["open"]
+    assert [(each["role"], each["units"], each["state"]) for each in money["waiting"]] == [
+        ("escrow", 400_000, "open")
+    ]
 
 
 def test_what_is_missing_in_the_balance_is_sent_along(desk):
@@ -80,6 +82,11 @@ def test_an_answer_is_followed_fetched_and_paid(desk, worker):
     worker.settle(task)
     over = desk.run("watch", task, "--to-the-end")
     assert "settled" in over.err
+    heading, row = desk.run("tasks").out.splitlines()
+    assert "PAID (ether)" in heading
+    assert "LOCKED (ether)" in heading
+    assert " of " in row
+    assert "at most" in row
     listed = desk.run("tasks", "--json").json()[0]
     assert listed["state"] == "settled"
     assert listed["paid_units"] + listed["refunded_units"] == listed["max_fee_units"] + 77
@@ -156,7 +163,7 @@ def test_a_tip_is_raised_and_moves_the_task_ahead(desk):
     assert places == {second: 1, first: 2}
 
 
-@pytest.mark.parametrize(("amount", "reason"), [("1", "give a higher tip"), ("100ether", "gwei are there")])
+@pytest.mark.parametrize(("amount", "reason"), [("1", "give a higher tip"), ("100ether", "there are 9,9")])
 def test_a_tip_that_cannot_be_raised_is_refused(desk, amount, reason):
     task = desk.submit("what is 4", "--tip", "5")
     before = desk.footprint()
@@ -182,8 +189,8 @@ def test_a_task_in_work_cannot_be_cancelled(desk, worker):
 
 
 def test_an_unanswered_task_is_refunded_after_its_deadline(desk):
-    task = desk.submit("what is 4", "--life-secs", "60", "--lease-secs", "30")
-    desk.rpc.call("evm_increaseTime", 100)
+    task = desk.submit("what is 4", "--life-secs", "600", "--lease-secs", "30")
+    desk.rpc.call("evm_increaseTime", 1_000)
     desk.rpc.call("evm_mine")
     assert "expired" in desk.run("watch", task).err
     assert desk.run("cancel", task).status == 0
@@ -206,7 +213,7 @@ def test_money_leaves_to_the_address_named_and_never_more_than_is_free(desk):
     assert desk.rpc.balance_wei(to) == ETHER_WEI // 5
     ran = desk.run("money", "withdraw", "0.4ether")
     assert ran.status == 2
-    assert "300000000 gwei are there" in ran.err
+    assert "there are 300,000,000 gwei (0.3 ether)" in ran.err
 
 
 def test_a_deposit_can_credit_a_worker(desk):

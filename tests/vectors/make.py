@@ -5,22 +5,42 @@ Run from anywhere: python tests/vectors/make.py
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from protocol.abi import checksum_address
 from protocol.digest import ZERO_DIGEST, JsonValue, canonical_json, sha256, to_hex
 from protocol.domain import Domain, separator
-from protocol.merkle import batch_root, output_root
-from protocol.money import charge_units, release_burn_units
+from protocol.evidence import leaf_count, make_answer
+from protocol.merkle import batch_root, output_leaves, output_root
+from protocol.money import charge_units, demand_share, lost_challenge, release_burn_units, slash
+from protocol.panel import vote_digest
 from protocol.priority import priority
-from protocol.receipt import Body, Receipt, body_digest, leaf
-from protocol.request import MEMBERS, Request, as_tuple, task_id
+from protocol.receipt import Body, Receipt, body_digest, commitment, leaf, replica_salt, verdict
+from protocol.request import MEMBERS, Request, as_tuple, cancel_digest, task_id
 
 FILE = Path(__file__).with_name("digests.json")
 SEED = 20_240_601
 DOMAIN = Domain(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 BATCH_SIZES = (1, 2, 3, 4, 5, 7, 8, 13, 32)
 OUTPUT_SIZES = (0, 1, 31, 32, 33, 64, 65, 200)
+_ONES = b"\xff" * 32
+# The smallest, the largest that a bond (16 bits of 64) can be, and what does not divide.
+_BONDS = (0, 1, 2, 3, 7, 1_000_001, (1 << 64) - 1, ((1 << 16) - 1) * ((1 << 64) - 1))
+_EXTREME_BODIES = (
+    Body(ZERO_DIGEST, "0x" + "0" * 40, ZERO_DIGEST, ZERO_DIGEST, ZERO_DIGEST, ZERO_DIGEST, 0, 0, 0),
+    Body(
+        _ONES,
+        checksum_address(_ONES[:20]),
+        _ONES,
+        _ONES,
+        _ONES,
+        _ONES,
+        (1 << 32) - 1,
+        (1 << 64) - 1,
+        (1 << 64) - 1,
+    ),
+)
 
 
 def vectors() -> dict[str, JsonValue]:
@@ -37,13 +57,26 @@ def vectors() -> dict[str, JsonValue]:
             "separator": to_hex(separator(DOMAIN)),
         },
         "requests": [_request_vector(request) for request in requests],
-        "bodies": [_body_vector(dice) for _ in range(4)],
+        "bodies": [_body_vector(_body(dice)) for _ in range(4)]
+        + [_body_vector(body) for body in _EXTREME_BODIES],
         "batches": [_batch_vector(dice, size) for size in BATCH_SIZES],
         "outputs": [_output_vector(dice, size) for size in OUTPUT_SIZES],
         "charges": [_charge_vector(dice) for _ in range(24)],
         "releases": [_release_vector(dice) for _ in range(16)],
+        "slashes": [_slash_vector(bond) for bond in _BONDS],
+        "lostChallenges": [
+            _lost_vector(bond, winners) for bond in _BONDS[:-1] for winners in (1, 2, 3, 4, 5, 6, 7)
+        ],
+        "demandShares": [
+            _share_vector(fee, winners) for fee in (0, 1, 6, 100, (1 << 64) - 1) for winners in (1, 2, 7)
+        ],
         "priorities": [_priority_vector(dice) for _ in range(16)],
         "canonicalJson": [_json_vector(value) for value in _JSON_VALUES],
+        "answers": [_answer_vector(dice, size) for size in OUTPUT_SIZES if size],
+        "verdicts": [_verdict_vector(dice, body) for body in (*_EXTREME_BODIES, _body(dice), _body(dice))],
+        "commitments": [_commitment_vector(*values) for values in _commitments(dice)],
+        "cancels": [_cancel_vector(digest) for digest in (ZERO_DIGEST, _ONES, dice.randbytes(32))],
+        "votes": [_vote_vector(dice, faulty=faulty) for faulty in (True, False)],
     }
 
 
@@ -94,8 +127,8 @@ def _request_vector(request: Request) -> dict[str, JsonValue]:
     return {**fields, "taskId": to_hex(task_id(DOMAIN, request))}
 
 
-def _body_vector(dice: random.Random) -> dict[str, JsonValue]:
-    body = Body(
+def _body(dice: random.Random) -> Body:
+    return Body(
         task_id=dice.randbytes(32),
         worker=checksum_address(dice.randbytes(20)),
         output_root=dice.randbytes(32),
@@ -106,6 +139,9 @@ def _body_vector(dice: random.Random) -> dict[str, JsonValue]:
         started_at_ms=dice.randrange(1 << 42),
         finished_at_ms=dice.randrange(1 << 42),
     )
+
+
+def _body_vector(body: Body) -> dict[str, JsonValue]:
     return {
         "taskId": to_hex(body.task_id),
         "worker": body.worker,
@@ -135,6 +171,98 @@ def _batch_vector(dice: random.Random, size: int) -> dict[str, JsonValue]:
 def _output_vector(dice: random.Random, size: int) -> dict[str, JsonValue]:
     tokens = [dice.randrange(1 << 32) for _ in range(size)]
     return {"tokens": tokens, "root": to_hex(output_root(tokens))}
+
+
+def _answer_vector(dice: random.Random, size: int) -> dict[str, JsonValue]:
+    """A leaf of an output, up to its root and, through the receipt, up to the root of a batch."""
+    tokens = [dice.choice([0, (1 << 32) - 1, dice.randrange(1 << 32)]) for _ in range(size)]
+    body = replace(_body(dice), output_root=output_root(tokens))
+    receipt = Receipt(body.task_id, body_digest(DOMAIN, body), size)
+    leaves = [leaf(receipt), *(dice.randbytes(32) for _ in range(dice.randrange(6)))]
+    dice.shuffle(leaves)
+    index = dice.randrange(leaf_count(size))
+    answer = make_answer(body, tokens, index, leaves, leaves.index(leaf(receipt)))
+    return {
+        "body": _body_vector(body),
+        "outputTokens": size,
+        "leaf": index,
+        "tokens": list(answer.tokens),
+        "leafHash": to_hex(output_leaves(tokens)[index]),
+        "leafPath": [to_hex(node) for node in answer.leaf_path],
+        "batchPath": [to_hex(node) for node in answer.batch_path],
+        "batchRoot": to_hex(batch_root(leaves)),
+    }
+
+
+def _verdict_vector(dice: random.Random, body: Body) -> dict[str, JsonValue]:
+    tokens = dice.choice([0, 1, (1 << 32) - 1])
+    return {
+        "outputRoot": to_hex(body.output_root),
+        "tableDigest": to_hex(body.table_digest),
+        "promptTokens": body.prompt_tokens,
+        "outputTokens": tokens,
+        "verdict": to_hex(verdict(body, tokens)),
+    }
+
+
+def _commitments(dice: random.Random) -> list[tuple[bytes, int, bytes]]:
+    ordinary = (dice.randbytes(32), 77, replica_salt(dice.randbytes(32), dice.randbytes(32)))
+    return [ordinary, (ZERO_DIGEST, 0, ZERO_DIGEST), (_ONES, (1 << 32) - 1, _ONES)]
+
+
+def _commitment_vector(body: bytes, tokens: int, salt: bytes) -> dict[str, JsonValue]:
+    return {
+        "body": to_hex(body),
+        "outputTokens": tokens,
+        "salt": to_hex(salt),
+        "commitment": to_hex(commitment(body, tokens, salt)),
+    }
+
+
+def _cancel_vector(digest: bytes) -> dict[str, JsonValue]:
+    return {"taskId": to_hex(digest), "digest": to_hex(cancel_digest(DOMAIN, digest))}
+
+
+def _vote_vector(dice: random.Random, *, faulty: bool) -> dict[str, JsonValue]:
+    panel, member = checksum_address(dice.randbytes(20)), checksum_address(dice.randbytes(20))
+    digest, salt = dice.randbytes(32), dice.randbytes(32)
+    vote = vote_digest(DOMAIN.chain_id, panel, DOMAIN.market, digest, member=member, faulty=faulty, salt=salt)
+    return {
+        "chainId": DOMAIN.chain_id,
+        "panel": panel,
+        "market": DOMAIN.market,
+        "taskId": to_hex(digest),
+        "member": member,
+        "faulty": int(faulty),
+        "salt": to_hex(salt),
+        "digest": to_hex(vote),
+    }
+
+
+def _slash_vector(bond: int) -> dict[str, JsonValue]:
+    split = slash(bond)
+    return {
+        "bond": str(bond),
+        "toChallenger": str(split.to_challenger_units),
+        "toArbiter": str(split.to_arbiter_units),
+        "burned": str(split.burned_units),
+    }
+
+
+def _lost_vector(bond: int, winners: int) -> dict[str, JsonValue]:
+    split = lost_challenge(bond, winners)
+    return {
+        "bond": str(bond),
+        "winners": winners,
+        "toEach": str(split.to_each_units),
+        "toArbiter": str(split.to_arbiter_units),
+        "burned": str(split.burned_units),
+    }
+
+
+def _share_vector(fee: int, winners: int) -> dict[str, JsonValue]:
+    each, burned = demand_share(fee, winners)
+    return {"fee": str(fee), "winners": winners, "toEach": str(each), "burned": str(burned)}
 
 
 def _charge_vector(dice: random.Random) -> dict[str, JsonValue]:

@@ -21,6 +21,7 @@ WORKER = "0x" + "00" * 19 + "0b"
 
 def task(number: int, state: TaskState = TaskState.OPEN, **fields: Any) -> TaskView:
     """A task submitted 100 s ago; request fields and view fields may be given by name."""
+    replicas = fields.pop("replicas", 1)
     request = Request(
         requester=fields.pop("requester", REQUESTER),
         salt=bytes(32),
@@ -35,13 +36,15 @@ def task(number: int, state: TaskState = TaskState.OPEN, **fields: Any) -> TaskV
         deadline=fields.pop("deadline", NOW + 1_000),
         lease_secs=60,
         input_uri="inputs/x",
+        replicas=replicas,
+        equivalence=bytes([replicas]) * 32 if replicas > 1 else bytes(32),
     )
     view = TaskView(bytes([number]) * 32, request, state, request.tip_units, NOW - 100, NOW - 100)
     return replace(view, **fields)
 
 
 def market(*tasks: TaskView) -> MarketView:
-    return MarketView({view.task_id: view for view in tasks}, {}, {}, Totals(0, 0, 0, 0, 0, 0))
+    return MarketView({view.task_id: view for view in tasks}, {}, {}, {}, {}, Totals(*[0] * 8))
 
 
 def document(task_id: bytes, output: OutputFile) -> ReceiptDocument:

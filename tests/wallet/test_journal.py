@@ -81,3 +81,7 @@ def test_a_task_is_named_by_the_beginning_of_its_id():
     for text in ("0xa", "0xff", "hello", "", "0x" + "a" * 65):
         with pytest.raises(AmbiguousTask):
             parse_task_id(text, known)
+    with pytest.raises(AmbiguousTask, match="it is unknown: none of the 2"):
+        parse_task_id("0xff", known)
+    with pytest.raises(AmbiguousTask, match="it fits 2 of 2 known tasks; give more digits"):
+        parse_task_id("0xa", known)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.currency import Currency
 from protocol.lifecycle import TaskState, TaskView
 from protocol.money import charge_units
 from tests.wallet.makers import MODEL, NOW, market, task
-from wallet.quote import PriceTooLow, Terms, Want, check_price, keeps_its_rank, quote
+from wallet.quote import NoPriceYet, PriceTooLow, Terms, Want, check_price, keeps_its_rank, quote
 
 TERMS = Terms(min_lease_secs=5, max_life_secs=86_400, age_rate_wei=10**9, gas_price_wei=10**9)
 WANT = Want(MODEL, max_output_tokens=100)
@@ -26,7 +27,7 @@ def test_an_unused_market_offers_the_gas_and_knows_no_wait():
     offer = quote(market(), NOW, WANT, TERMS)
     assert offer.wait_secs is None
     assert (offer.recent_tasks, offer.tasks_ahead, offer.front_tip_units) == (0, 0, 0)
-    check_price(offer.fee_units, offer.flat_percent, 0, 100, TERMS)
+    check_price(offer.fee_units, offer.flat_percent, WANT, TERMS)
 
 
 def test_the_price_is_what_recent_tasks_paid():
@@ -77,20 +78,23 @@ def test_other_models_and_dead_tasks_do_not_wait():
     tokens=st.integers(1, 10**6),
     gas_price_wei=st.integers(0, 10**12),
     flat_percent=st.integers(0, 100),
+    replicas=st.sampled_from([1, 3, 5, 7]),
 )
-def test_every_offer_pays_its_gas_and_can_be_asked(fee, tokens, gas_price_wei, flat_percent):
+def test_every_offer_pays_its_gas_and_can_be_asked(fee, tokens, gas_price_wei, flat_percent, replicas):
     terms = replace(TERMS, gas_price_wei=gas_price_wei)
     history = market(served(1, max_fee_units=fee, flat_percent=flat_percent))
-    offer = quote(history, NOW, Want(MODEL, tokens), terms)
-    check_price(offer.fee_units, offer.flat_percent, 0, tokens, terms)
-    assert charge_units(offer.fee_units, offer.flat_percent, 0, tokens) >= terms.gas_units
+    want = Want(MODEL, tokens, replicas=replicas)
+    offer = quote(history, NOW, want, terms)
+    check_price(offer.fee_units, offer.flat_percent, want, terms)
+    assert charge_units(offer.fee_units, offer.flat_percent, 0, tokens) >= terms.gas_units(replicas)
+    assert offer.max_price_units == replicas * offer.fee_units
     assert terms.min_lease_secs <= offer.lease_secs <= offer.life_secs <= terms.max_life_secs
 
 
 @pytest.mark.parametrize(("fee", "flat", "tip"), [(0, 0, 0), (45_000 * 3, 0, 0), (44_999, 100, 0)])
 def test_a_price_below_the_gas_is_refused(fee, flat, tip):
     with pytest.raises(PriceTooLow, match="45000 gwei of gas"):
-        check_price(fee, flat, tip, 100, TERMS)
+        check_price(fee, flat, replace(WANT, tip_units=tip), TERMS)
 
 
 def test_a_small_raise_that_loses_the_age_is_seen():
@@ -98,3 +102,23 @@ def test_a_small_raise_that_loses_the_age_is_seen():
     assert keeps_its_rank(task(1), 1, NOW, TERMS)
     slow = replace(TERMS, age_rate_wei=10**18)
     assert not keeps_its_rank(task(1), 1, NOW, slow)
+
+
+def test_replicas_are_more_work_for_the_queue_and_share_the_tip():
+    one, three = task(2, tip_units=90), task(3, tip_units=90, replicas=3)
+    alone = quote(market(served(1), one), NOW, WANT, TERMS)
+    shared = quote(market(served(1), three), NOW, WANT, TERMS)
+    assert (alone.tokens_ahead, shared.tokens_ahead) == (100, 300)
+    assert shared.front_tip_units < alone.front_tip_units
+    assert quote(market(served(1)), NOW, replace(WANT, replicas=3), TERMS).wait_secs == 0.5 * 300 / 5.0
+
+
+def test_in_a_market_of_a_token_gas_says_nothing_and_a_price_must_be_known_or_named():
+    coins = replace(TERMS, currency=Currency("USDC", 6))
+    with pytest.raises(NoPriceYet, match="--max-fee"):
+        quote(market(), NOW, WANT, coins)
+    named = quote(market(), NOW, replace(WANT, fee_units=5), coins)
+    assert named.max_price_units == 5
+    check_price(named.fee_units, named.flat_percent, WANT, coins)
+    learned = quote(market(served(1, max_fee_units=700)), NOW, WANT, coins)
+    assert learned.fee_units == 700

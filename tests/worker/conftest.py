@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chain.devnet import Devnet
-from tests.worker.harness import PASSWORD, KillPoint, MarketPlace, WorkerProcess
+from tests.worker.harness import PASSWORD, MarketPlace, Point, WorkerProcess
 from worker.app import Worker
 from worker.config import WorkerConfig
 
@@ -53,7 +53,7 @@ def spawn(place: MarketPlace) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers as processes; kills what is left of them after the test."""
     spawned: list[WorkerProcess] = []
 
-    def start(config: WorkerConfig, kill_at: KillPoint | None = None) -> WorkerProcess:
+    def start(config: WorkerConfig, kill_at: Point | None = None) -> WorkerProcess:
         spawned.append(WorkerProcess(config, kill_at))
         return spawned[-1]
 

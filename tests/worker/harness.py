@@ -1,12 +1,12 @@
 """A market on the real node with a requester, a content store and workers on the fake engine."""
 
-import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,20 +14,27 @@ from chain import deployment as deployments
 from chain.devnet import Devnet, dev_account
 from chain.follower import Follower
 from chain.market import Market
+from chain.process import start_ticks
 from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.store import ContentStore, input_key, output_key, params_key, receipt_key
 from protocol.batchfile import Message, OutputFile, Prompt, read_output, write_input
 from protocol.digest import sha256
+from protocol.equivalence import EquivalenceClass, class_key
 from protocol.lifecycle import Event, TaskState
 from protocol.manifest import build_manifest, model_id
+from protocol.money import escrow_units
 from protocol.params import GenerationParams
 from protocol.receipt import ReceiptDocument
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
-from worker import keystore
+from worker import keystore, steps
 from worker.app import Worker
+from worker.artefacts import Call
 from worker.config import Batches, Chain, Engine, Keys, Model, Operations, Price, Store, WorkerConfig, load
+from worker.errors import UnknownTask
+from worker.report import why
+from worker.steps import Moment, Step
 from worker.template import render
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
@@ -61,6 +68,15 @@ class MarketPlace:
         self.store.put(params_key(PARAMS.digest()), PARAMS.encoded())
         self.requester.send_and_wait(self.market.deposit(OPERATOR.address, DEPOSIT_UNITS))
 
+    def hire(self, number: int) -> tuple[WorkerConfig, str]:
+        """Another operator with money, a key and a store of its own: its settings and address."""
+        account, name = dev_account(number), f"operator-{number}"
+        path = self.home / f"{name}.json"
+        keystore.create(path, PASSWORD, bytes(account.key), light=True)
+        self.requester.send_and_wait(self.market.deposit(account.address, DEPOSIT_UNITS))
+        config = self.config(name)
+        return config.model_copy(update={"keys": Keys(keystore=path)}), account.address
+
     def config(self, name: str = "worker", **engine: object) -> WorkerConfig:
         """Of a worker with the fake engine and a database of its own."""
         return WorkerConfig(
@@ -81,6 +97,11 @@ class MarketPlace:
         data = write_input(self._salt.to_bytes(32, "big"), prompts)
         self.store.put(input_key(sha256(data)), data)
         return sha256(data)
+
+    def put_class(self, wanted: EquivalenceClass) -> bytes:
+        """Store an equivalence class; returns its digest."""
+        self.store.put(class_key(wanted.digest()), wanted.encoded())
+        return wanted.digest()
 
     def put_bytes(self, data: bytes) -> bytes:
         """Store anything under its digest."""
@@ -113,7 +134,7 @@ class MarketPlace:
 
     def submit(self, *requests: Request) -> list[bytes]:
         """In one transaction; the ids."""
-        cost = sum(request.max_fee_units + request.tip_units for request in requests)
+        cost = sum(escrow_units(each.max_fee_units, each.replicas, each.tip_units) for each in requests)
         receipt = self.requester.send_and_wait(self.market.submit_many(requests, value_units=cost))
         assert receipt.success
         return [task_id(self.market.domain, request) for request in requests]
@@ -137,7 +158,9 @@ class MarketPlace:
         if TaskState.POSTED not in states or not states <= {TaskState.POSTED, TaskState.SETTLED}:
             return False
         self.rpc.call("evm_increaseTime", self.devnet.deployment.parameters.window_secs + 1)
-        self.rpc.call("evm_mine")
+        if self.rpc.call("hardhat_getAutomine"):
+            # Where blocks come by themselves the next has the new time, and Hardhat dies of one asked for beside it.
+            self.rpc.call("evm_mine")
         return True
 
     def output(self, one: bytes) -> OutputFile:
@@ -168,6 +191,14 @@ def chats(count: int, words: str = "What is", max_tokens: int | None = None) -> 
     ]
 
 
+def codes(config: WorkerConfig, one: bytes) -> list[str]:
+    """Of everything the worker decided about a task so far."""
+    try:
+        return [item.reason.code for item in why(config, one)]
+    except UnknownTask:
+        return []
+
+
 def eventually(holds: Callable[[], bool], what: str, secs: float = PATIENCE_SECS) -> None:
     """Look until it holds, or fail saying what did not."""
     deadline = time.monotonic() + secs
@@ -177,63 +208,91 @@ def eventually(holds: Callable[[], bool], what: str, secs: float = PATIENCE_SECS
 
 
 @dataclass(frozen=True, slots=True)
-class KillPoint:
-    """SIGKILL before or after the first call of a method whose arguments show every word of `wanted`."""
+class Point:
+    """Where a worker meets SIGKILL: before or after a step, of a call where the step is one of a transaction."""
 
-    moment: str
-    module: str
-    owner: str
-    method: str
-    wanted: tuple[str, ...] = ()
+    moment: Moment
+    step: Step
+    call: Call | None = None
 
     def __str__(self) -> str:
-        return " ".join((self.moment, self.owner, self.method, *self.wanted))
+        call = f" ({self.call.value})" if self.call is not None else ""
+        return f"{self.moment}: {self.step}{call}"
 
 
-def _arm(point: KillPoint) -> None:
-    holder = getattr(importlib.import_module(point.module), point.owner)
-    real = getattr(holder, point.method)
+def around(*chosen: Step, call: Call | None = None) -> list[Point]:
+    """Both points of each step, in order."""
+    return [Point(moment, step, call) for step in chosen for moment in Moment]
 
-    def armed(*args: object, **kwargs: object) -> object:
-        shown = repr((args[1:], kwargs))
-        due = all(word in shown for word in point.wanted)
-        if due and point.moment == "before":
+
+def arm(point: Point) -> None:
+    """This very process dies there."""
+
+    def reached(moment: Moment, step: Step, call: Call | None) -> None:
+        if Point(moment, step, call) == point:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*args, **kwargs)
-        if due:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
 
-    setattr(holder, point.method, armed)
+    steps.reached = reached
 
 
-def _work(config_path: Path, point: KillPoint | None) -> None:
+def work(config_path: Path, point: Point | None) -> None:
     if point is not None:
-        _arm(point)
+        arm(point)
     config = load(config_path)
     os.environ[keystore.PASSWORD_VARIABLE] = PASSWORD
     sys.exit(Worker(config, keystore.password_from_environment()).run())
 
 
+def kill_engine_of(pid: int) -> bool:
+    return _signal_engine_of(pid, signal.SIGKILL)
+
+
+def stop_engine_of(pid: int) -> bool:
+    """It says nothing from then on, and does not die of itself."""
+    return _signal_engine_of(pid, signal.SIGSTOP)
+
+
+def _signal_engine_of(pid: int, number: signal.Signals) -> bool:
+    """The newest child of that process that serves an engine; other tests' fixtures may keep older ones."""
+    own = f"PPid:\t{pid}\n"
+    serving = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            serves = folder.name.isdecimal() and b"engine.serve" in (folder / "cmdline").read_bytes()
+            if serves and own in (folder / "status").read_text():
+                serving.append(int(folder.name))
+    if serving:
+        os.kill(max(serving, key=lambda each: start_ticks(each) or 0), number)
+    return bool(serving)
+
+
 # Its children start with everything imported, as cheaply as a fork but from a process without threads.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["worker.app"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["worker.app", "catboost"])
 
 
 class WorkerProcess:
     """A worker in a process of its own, to be killed: by itself at `kill_at`, or from outside."""
 
-    def __init__(self, config: WorkerConfig, kill_at: KillPoint | None = None) -> None:
+    def __init__(self, config: WorkerConfig, kill_at: Point | None = None) -> None:
         config.state_dir.mkdir(parents=True, exist_ok=True)
         path = config.state_dir / "config.toml"
         path.write_text(render(config), encoding="utf-8")
         self.config = config
-        self._process = _PROCESSES.Process(target=_work, args=(path, kill_at))
+        self._process = PROCESSES.Process(target=work, args=(path, kill_at))
         self._process.start()
 
     @property
     def ended(self) -> bool:
         return self._process.exitcode is not None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def kill_engine(self) -> bool:
+        """Of this worker, whether it had one."""
+        return kill_engine_of(self._process.pid or 0)
 
     def kill(self) -> None:
         self._process.kill()

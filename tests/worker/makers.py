@@ -5,8 +5,9 @@ from dataclasses import replace
 from protocol.lifecycle import TaskState
 from protocol.request import Request
 from worker.artefacts import Artefact, Input, InputFacts, Stage
-from worker.decide import Clock, Policy
-from worker.view import Task, View
+from worker.policy import Clock, Policy
+from worker.task import Task
+from worker.view import View
 
 ME = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -32,6 +33,7 @@ POLICY = Policy(
     batch_prompts=64,
     batch_secs=60.0,
     fetch_ahead=8,
+    fetch_ahead_tokens=1_000,
     attempts=3,
 )
 

@@ -22,10 +22,12 @@ from tests.worker.makers import (
     task,
     view,
 )
+from worker.actions import Act, Action
 from worker.artefacts import Artefact, Call, Input, Stage
 from worker.codes import CODES, Reason
-from worker.decide import Act, Action, Clock, Rates, decide
-from worker.view import Task
+from worker.decide import decide
+from worker.policy import Clock, Rates
+from worker.task import Task
 
 
 def acts(actions: tuple[Action, ...]) -> list[tuple[Act, int]]:
@@ -78,14 +80,12 @@ def test_a_leased_task_gets_the_one_action_of_its_cell(stage, at, changes, act, 
 
 
 DECLINES = [
-    ({"replicas": 3}, "CLAIM-001"),
     ({"model_id": b"\x99" * 32}, "CLAIM-002"),
     ({"lease_secs": 5}, "CLAIM-003"),
     ({"bond_units": 11}, "CLAIM-004"),
     ({"max_output_tokens": 99}, "CLAIM-005"),
     ({"deadline": NOW + 59}, "CLAIM-006"),
     ({"max_fee_units": 0, "tip_units": 44_999}, "CLAIM-007"),
-    ({"equivalence": b"\x01" * 32}, "CLAIM-009"),
     ({"max_output_tokens": (1 << 20) + 1}, "CLAIM-011"),
 ]
 
@@ -113,6 +113,17 @@ def test_the_limits_of_declining_are_inclusive():
         action = only_action(task(**changes), ready(facts=facts))
         assert action is not None
         assert action.act is Act.CLAIM, changes
+
+
+def test_a_task_must_pay_what_the_operator_wants_for_the_seconds_it_may_take():
+    """At a low output, by the meta-model's bound: 45,000 for gas and two seconds at 10,000."""
+    policy, facts = replace(POLICY, units_per_engine_sec=10_000.0), replace(FACTS, alone_secs=2.0)
+    for tip_units, act in ((64_999, Act.DECLINE), (65_000, Act.CLAIM)):
+        one = task(max_fee_units=0, tip_units=tip_units)
+        (action,) = decide(view(one), {one.id: ready(facts=facts)}, CLOCK, policy)
+        assert action.act is act
+        assert action.reason is not None
+        assert action.reason.code == ("CLAIM-007" if act is Act.DECLINE else "CLAIM-020")
 
 
 def test_a_task_lost_before_is_never_claimed_again():
@@ -230,6 +241,17 @@ def test_slow_servers_of_strangers_use_up_nobodys_turn():
     artefacts = {item.id: fetching for item in hung}
     assert len(hung) > POLICY.fetch_ahead
     assert acts(decide(view(*hung, plain), artefacts, CLOCK, POLICY)) == [(Act.FETCH, 20)]
+
+
+def test_inputs_are_fetched_ahead_up_to_a_number_of_prompt_tokens():
+    running, tasks = leased(9), [task(number) for number in range(1, 6)]
+    large = replace(FACTS, prompt_tokens=POLICY.fetch_ahead_tokens // 2)
+    artefacts = {item.id: ready(facts=large) for item in tasks[:3]} | {running.id: at_stage(Stage.QUEUED)}
+    assert acts(decide(view(running, *tasks[:2], *tasks[3:]), artefacts, CLOCK, POLICY)) == [
+        (Act.FETCH, 4),
+        (Act.FETCH, 5),
+    ]
+    assert decide(view(running, *tasks), artefacts, CLOCK, POLICY) == ()
 
 
 def test_only_what_can_end_within_its_lease_is_claimed_behind_running_work():

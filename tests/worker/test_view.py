@@ -20,6 +20,7 @@ from protocol.lifecycle import (
 from protocol.priority import priority, rank_key
 from tests.worker.makers import AGE_RATE_WEI, ME, NOW, OTHER, request, task, view
 from worker.database import Database
+from worker.steps import Step
 from worker.view import View
 
 ID = b"\x01" * 32
@@ -112,7 +113,7 @@ def test_the_queue_is_in_the_order_of_the_published_priority_at_any_time(rows, l
 def test_what_is_saved_loads_back_the_same(tmp_path):
     seen = after(submitted(), TaskClaimed(at(2), ID, ME, NOW + 60), submitted(b"\x02" * 32))
     database = Database(tmp_path / "worker.db")
-    with database.transaction():
+    with database.transaction(Step.FOLLOW):
         database.save_tasks(seen.take_changed())
     assert {one.id: one for one in database.live_tasks()} == seen.tasks
     database.close()

@@ -1,0 +1,122 @@
+"""Engines side by side: changing between them starts none, and which one goes when room is short."""
+
+import itertools
+import json
+import os
+import signal
+
+import pytest
+
+from metainf import SelectionRecord
+from tests.worker.engine_room import EngineRoom, engine_room, job, served
+from tests.worker.harness import eventually
+from worker.fleet import Place, evicted
+from worker.results import Generated
+
+MODEL = served()
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("worths", "busy", "most", "limit_gib", "free_gib", "goes"),
+    [
+        ((), (), 1, 1, 0, []),
+        ((5.0,), (), 2, 9, 9, []),
+        ((5.0, 1.0, 3.0), (), 3, 9, 9, [1]),
+        ((5.0, 1.0, 3.0), (1,), 3, 9, 9, [2]),
+        ((5.0, 1.0, 3.0), (0, 1, 2), 3, 9, 9, None),
+        ((5.0, 1.0, 3.0), (), 9, 3, 9, [1]),
+        ((5.0, 1.0, 3.0), (), 9, 2, 9, [1, 2]),
+        ((5.0, 1.0, 3.0), (), 9, 9, 0, [1]),
+        ((5.0, 1.0), (0,), 9, 1, 9, None),
+        ((5.0, 1.0), (), 1, 9, 9, [1, 0]),
+        ((5.0,), (), 9, 0, 0, [0]),
+    ],
+)
+def test_the_least_worth_goes_first_none_that_works_and_no_more_than_must(
+    worths, busy, most, limit_gib, free_gib, goes
+):
+    """Each takes one GiB, and so does the new one."""
+    places = [Place(worth, GIB, index in busy) for index, worth in enumerate(worths)]
+    assert evicted(places, GIB, most, limit_gib * GIB, free_gib * GIB) == goes
+
+
+def _ran_under(room: EngineRoom, number: int, strategy: str, prompts: int = 1) -> None:
+    [outcome] = room.run([job(MODEL, number, prompts, strategies=(strategy,))])
+    assert isinstance(outcome, Generated)
+    assert outcome.run.strategy == strategy
+
+
+def test_a_strategy_whose_engine_is_up_is_changed_to_without_a_start(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        for number, strategy in enumerate(["seqs-8", "block-32"] * 4):
+            _ran_under(room, number, strategy)
+        status = room.host.status()
+        assert (status.starts, len(status.resident)) == (2, 2)
+
+
+def test_the_choice_is_recorded_with_the_engines_that_were_up(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        _ran_under(room, 1, "seqs-8")
+        _ran_under(room, 2, "block-32")
+        [outcome] = room.run([job(MODEL, 3, strategies=("block-32", "seqs-8"))])
+        assert isinstance(outcome, Generated)
+        record = SelectionRecord.from_json(json.loads(outcome.run.selection))
+        assert record.state.resident == ("block-32", "seqs-8")
+        assert record.state.running == "block-32"
+        assert {each.restart_secs for each in record.predictions} == {0.0}
+
+
+def test_tasks_that_go_together_began_at_the_same_moment(tmp_path):
+    """By choice and beginning their receipts are put together again, for the meta-model to learn from."""
+    with engine_room(tmp_path, MODEL) as room:
+        outcomes = room.run([job(MODEL, number, strategies=("seqs-8",)) for number in range(8)])
+        runs = {
+            (each.started_at, each.run.selection_digest) for each in outcomes if isinstance(each, Generated)
+        }
+        # The first may have gone before the others were there.
+        assert len(runs) <= 2
+
+
+def test_with_room_for_one_engine_each_change_is_a_start(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=1) as room:
+        for number, strategy in enumerate(["seqs-8", "block-32", "seqs-8"]):
+            _ran_under(room, number, strategy)
+        assert room.host.status().starts == 3
+
+
+def test_the_engine_used_least_is_let_go(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        numbers = itertools.count()
+        for strategy in ("seqs-8", "seqs-8", "seqs-8", "block-32", "ngram-2"):
+            _ran_under(room, next(numbers), strategy)
+        up = room.host.status().resident
+        assert {name.split()[0] for name in up} == {"seqs-8", "ngram-2"}
+
+
+def test_one_engine_generates_at_a_time_unless_more_are_allowed(tmp_path):
+    for generating, together in ((1, 1), (2, 2)):
+        with engine_room(
+            tmp_path / str(generating), MODEL, resident=2, generating=generating, fake_tokens_per_sec=12.0
+        ) as room:
+            slow = [job(MODEL, 1, strategies=("seqs-8",)), job(MODEL, 2, strategies=("block-32",))]
+            room.host.submit(slow)
+            seen: set[int] = set()
+
+            def both_through(room=room, seen=seen, slow=slow) -> bool:
+                seen.add(len(room.host.status().running))
+                room.outcomes |= {outcome.task_id: outcome for outcome in room.host.take()}
+                return len(room.outcomes) == len(slow)
+
+            eventually(both_through, "both tasks are through")
+            assert max(seen) == together
+
+
+def test_an_idle_engine_that_is_killed_costs_no_task_anything(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        _ran_under(room, 1, "seqs-8")
+        for resident in room.host._fleet:
+            os.kill(resident.pid, signal.SIGKILL)
+        eventually(lambda: room.host.status().failures == 1, "the host knows it")
+        _ran_under(room, 2, "seqs-8")
+        assert room.host.status().starts == 2
