@@ -74,14 +74,16 @@ class EngineHost:
         self._progress.keep_only(task_ids)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue claimed tasks; returns at once."""
+        """Queue claimed tasks; returns at once. A task that was dropped before is worked on anew."""
         with self._changed:
+            self._take_out({job.task_id for job in jobs})
             self._waiting.extend(jobs)
             self._changed.notify_all()
 
     def drop(self, task_id: bytes) -> None:
         """The task is no longer this worker's: stop working on it."""
         with self._changed:
+            self._take_out({task_id})
             self._dropped.add(task_id)
             self._changed.notify_all()
 
@@ -160,8 +162,6 @@ class EngineHost:
         with self._changed:
             dropped, self._dropped = self._dropped, set()
             saved, self._saved = self._saved, set()
-            if dropped:
-                self._waiting = deque(job for job in self._waiting if job.task_id not in dropped)
         for resident in self._fleet:
             try:
                 resident.drop(dropped & resident.running)
@@ -237,7 +237,8 @@ class EngineHost:
             kv_tokens=lambda job: self._free_kv_tokens(job.model),
         )
         with self._changed:
-            return next_group(self._waiting, room, self._planner.kind)
+            # What is dropped leaves its engine before the same task may come again.
+            return [] if self._dropped else next_group(self._waiting, room, self._planner.kind)
 
     def _free_kv_tokens(self, model: ServedModel) -> int:
         """Of an engine for this model: of the busiest, for it is the one that will get more, or of one to come."""
@@ -246,9 +247,13 @@ class EngineHost:
         return self.kv_tokens(model) - max(taken, default=0)
 
     def _wait_no_more(self, jobs: Sequence[Job]) -> None:
-        gone = {job.task_id for job in jobs}
+        """These very jobs: a task that was dropped meanwhile may wait again, as another job."""
+        gone = {id(job) for job in jobs}
         with self._changed:
-            self._waiting = deque(job for job in self._waiting if job.task_id not in gone)
+            self._waiting = deque(job for job in self._waiting if id(job) not in gone)
+
+    def _take_out(self, task_ids: Collection[bytes]) -> None:
+        self._waiting = deque(job for job in self._waiting if job.task_id not in task_ids)
 
     def _start(self, group: Sequence[Job], plan: Plan) -> Resident | None:
         """Bring one more engine up; None if it must wait for room, or does not start."""
@@ -315,13 +320,15 @@ class EngineHost:
         self._gauge.buried()
 
     def _discard(self, jobs: Sequence[Job], why: str) -> None:
-        """These jobs cannot be run as things are."""
+        """These jobs cannot be run as things are; of those dropped meanwhile nobody waits to hear."""
+        wanted = {id(job) for job in jobs}
+        with self._changed:
+            self._ready += [Failed(job.task_id, why) for job in self._waiting if id(job) in wanted]
         self._wait_no_more(jobs)
-        self._ready += [Failed(task_id, why) for task_id in {job.task_id for job in jobs}]
 
     def _publish(self) -> None:
         if self._ready:
             with self._changed:
-                self._outcomes.extend(self._ready)
+                self._outcomes.extend(each for each in self._ready if each.task_id not in self._dropped)
             self._ready.clear()
             self._wake()

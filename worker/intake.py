@@ -65,7 +65,8 @@ class Intake:
         failed: list[Failed] = []
         for outcome in outcomes:
             artefact = self.stock.artefacts.get(outcome.task_id)
-            if artefact is None:
+            if artefact is None or artefact.stage not in {Stage.QUEUED, Stage.RUNNING}:
+                # Of a lease that was gone meanwhile, and may be back.
                 continue
             if isinstance(outcome, Failed):
                 artefact.stage = Stage.IDLE

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.base import EngineConfig, GenerationRequest, JsonValue, Sampling
+from engine.base import EngineConfig, JsonValue, Sampling
 from metainf import Strategy
 from protocol.params import GenerationParams
 from worker.config import Engine as EngineSettings
@@ -43,25 +43,17 @@ class Failed:
     why: str
 
 
-def requests_of(job: Job) -> list[GenerationRequest]:
-    """One for each prompt that can be served."""
-    sampling = sampling_of(job.checked.params)
-    return [
-        GenerationRequest(request_id(job, place), prompt.token_ids, prompt.max_tokens, sampling)
-        for place, prompt in enumerate(job.checked.prompts)
-        if prompt.error is None
-    ]
+def request_id(task_id: bytes, feeding: int, place: int) -> str:
+    """Of the prompt at this place of the task's input. A task that is dropped and comes back is another `feeding`, and
+    what an engine still says of the one before is told apart.
+    """
+    return f"{task_id.hex()}/{feeding}/{place}"
 
 
-def request_id(job: Job, place: int) -> str:
-    """Of the prompt at this place of the task's input."""
-    return f"{job.task_id.hex()}/{place}"
-
-
-def task_and_place(request_id: str) -> tuple[bytes, int]:
-    """What a request was made from."""
-    task, _, place = request_id.partition("/")
-    return bytes.fromhex(task), int(place)
+def parts_of(request_id: str) -> tuple[bytes, int, int]:
+    """What a request was made from: task, feeding, place."""
+    task, feeding, place = request_id.split("/")
+    return bytes.fromhex(task), int(feeding), int(place)
 
 
 def engine_config(

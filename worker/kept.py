@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from engine.base import Completion, GenerationRequest
 from metainf import Strategy
-from worker.jobs import Job, request_id, requests_of
+from worker.jobs import Job, request_id, sampling_of
 from worker.run import Run
 
 
@@ -70,17 +70,18 @@ def continued_lengths(job: Job, kept: Kept, strategy: Strategy) -> dict[int, int
     return {place: len(ids) - 1 for place, ids in kept.tokens.items() if place not in kept.completions}
 
 
-def requests_left(job: Job, kept: Kept) -> list[GenerationRequest]:
-    """One for each prompt that is not finished, its kept tokens behind the prompt."""
-    finished = {request_id(job, place) for place in kept.completions}
-    fed_back = {request_id(job, place): tuple(ids) for place, ids in kept.tokens.items()}
-    return [
-        GenerationRequest(
-            request.request_id,
-            request.prompt_token_ids + fed_back.get(request.request_id, ()),
-            request.max_tokens - len(fed_back.get(request.request_id, ())),
-            request.sampling,
-        )
-        for request in requests_of(job)
-        if request.request_id not in finished
-    ]
+def requests_left(job: Job, kept: Kept, feeding: int) -> list[GenerationRequest]:
+    """One for each prompt that can be served and is not finished, its kept tokens behind the prompt."""
+    sampling, requests = sampling_of(job.checked.params), []
+    for place, prompt in enumerate(job.checked.prompts):
+        if prompt.error is None and place not in kept.completions:
+            fed_back = tuple(kept.tokens.get(place, ()))
+            requests.append(
+                GenerationRequest(
+                    request_id(job.task_id, feeding, place),
+                    prompt.token_ids + fed_back,
+                    prompt.max_tokens - len(fed_back),
+                    sampling,
+                )
+            )
+    return requests

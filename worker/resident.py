@@ -17,7 +17,7 @@ from engine.base import (
 )
 from engine.child import ChildEngine
 from metainf import Strategy
-from worker.jobs import Failed, Job, requests_of, task_and_place
+from worker.jobs import Failed, Job, parts_of, request_id
 from worker.kept import Kept, continued_lengths, requests_left
 from worker.models import ServedModel
 from worker.pace import Open, OutputShare, left_secs
@@ -31,13 +31,21 @@ _HALF_LIFE_SECS = 600.0
 
 @dataclass(slots=True)
 class _Running:
-    """`failed` are the prompts that the engine could not serve, by their place."""
+    """`failed` are the prompts that the engine could not serve, by their place; `feeding` tells its requests from those
+    of a time before.
+    """
 
     job: Job
     kept: Kept
     fed_tokens: int
+    feeding: int
     first_token_at: float | None = None
     failed: dict[int, Completion] = field(default_factory=dict)
+
+    @property
+    def request_ids(self) -> list[str]:
+        places = range(len(self.job.checked.prompts))
+        return [request_id(self.job.task_id, self.feeding, place) for place in places]
 
     @property
     def through(self) -> bool:
@@ -79,6 +87,7 @@ class Resident:
         self._facts: EngineFacts | None = None
         self._running: dict[bytes, _Running] = {}
         self._prompts = 0
+        self._feedings = 0
         self.peak_tokens = 0
         self._last_event_at = self._used_at = time.monotonic()
         self._uses = 0.0
@@ -163,11 +172,12 @@ class Resident:
         requests, now = [], time.time()
         if not self._running:
             self.peak_tokens = 0
+        self._feedings += 1
         for job in jobs:
             kept = self._taken_up(job) if run is None else self._progress.begin(job.task_id, run, now)
-            self._running[job.task_id] = _Running(job, kept, kept.output_tokens)
+            self._running[job.task_id] = _Running(job, kept, kept.output_tokens, self._feedings)
             self._prompts += job.prompts
-            requests += requests_left(job, kept)
+            requests += requests_left(job, kept, self._feedings)
         self.peak_tokens = max(self.peak_tokens, sum(job.tokens for job in self.jobs))
         began = time.monotonic()
         self._uses = self._recent_uses(began) + 1
@@ -194,9 +204,9 @@ class Resident:
     def _note(self, events: Sequence[Event]) -> Heard:
         fresh, outcomes = 0, []
         for event in events:
-            task_id, place = task_and_place(event.request_id)
+            task_id, feeding, place = parts_of(event.request_id)
             running = self._running.get(task_id)
-            if running is None:
+            if running is None or running.feeding != feeding:
                 continue
             if isinstance(event, Progress):
                 self._progress.tokens(running.kept, place, event.token_ids)
@@ -230,7 +240,7 @@ class Resident:
         """Stop working on these, as far as they are in."""
         gone = [running for task_id in task_ids if (running := self._forget(task_id)) is not None]
         if gone:
-            self._engine.abort([each.request_id for running in gone for each in requests_of(running.job)])
+            self._engine.abort([each for running in gone for each in running.request_ids])
 
     def stop(self) -> None:
         """Whatever it is doing. Does not raise."""

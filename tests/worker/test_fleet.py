@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from metainf import SelectionRecord
-from tests.worker.engine_room import EngineRoom, engine_room, job, served
+from tests.worker.engine_room import EngineRoom, again, engine_room, job, served
 from tests.worker.harness import eventually
 from worker.fleet import Place, evicted
 from worker.results import Generated
@@ -120,3 +120,20 @@ def test_an_idle_engine_that_is_killed_costs_no_task_anything(tmp_path):
         eventually(lambda: room.host.status().failures == 1, "the host knows it")
         _ran_under(room, 2, "seqs-8")
         assert room.host.status().starts == 2
+
+
+@pytest.mark.parametrize("moment", ["while its engine starts", "while it runs"])
+def test_a_task_that_is_dropped_and_comes_back_is_run(tmp_path, moment):
+    """A reorganisation takes a lease away and brings it back faster than the host looks up from what it does."""
+    with engine_room(tmp_path, MODEL, resident=2, fake_tokens_per_sec=40.0) as room:
+        task = job(MODEL, 1, strategies=("seqs-8",))
+        room.host.submit([task])
+        if moment == "while it runs":
+            eventually(lambda: bool(room.host.status().running), "it runs")
+        else:
+            eventually(lambda: bool(room.host.status().starting), "its engine starts")
+        for _ in range(3):
+            room.host.drop(task.task_id)
+            [outcome] = room.run([again(task)])
+            assert isinstance(outcome, Generated)
+            room.host.submit([again(task)])
