@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { createRequire } from "node:module";
 
 import { defineConfig } from "hardhat/config";
@@ -20,6 +21,8 @@ const devnet = {
   type: "edr-simulated",
   chainId: 31337,
   hardfork: "osaka",
+  // So that no two devnets, not even of the same second, have the same genesis: whoever saw both would take them for one chain.
+  initialBaseFeePerGas: 1_000_000_000 + randomInt(1_000_000),
   loggingEnabled: false,
   // Automine hides latency and the order of transactions; who wants it switches it on by evm_setAutomine.
   mining: { auto: false, interval: 1_000, mempool: { order: "priority" } },

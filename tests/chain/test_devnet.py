@@ -62,6 +62,15 @@ def test_a_devnet_comes_up_is_found_again_and_goes_down(home):
         deployments.load(deployment_file(home))
 
 
+def test_two_devnets_of_the_same_second_are_two_chains(home, rpc):
+    """Their genesis blocks differ by more than their time."""
+    other = Rpc(devnets.up(home).rpc_url)
+    genesis, others = rpc.block(0), other.block(0)
+    assert genesis is not None
+    assert others is not None
+    assert genesis.base_fee_wei != others.base_fee_wei
+
+
 def test_a_killed_node_leaves_a_clear_line_and_up_starts_anew(home):
     first = devnets.up(home, block_millis=None)
     os.killpg(first.pid, signal.SIGKILL)
