@@ -2,7 +2,6 @@
 
 from chain.store import BadKey, ContentStore, meta_model_key
 from metainf import Selector
-from metainf.errors import MetaModelUnreadable
 from metainf.model import MAX_BYTES, MetaModel
 
 
@@ -15,9 +14,4 @@ def published(store: ContentStore, digest: str) -> Selector:
         named = bytes.fromhex(digest.removeprefix("0x"))
     except ValueError as error:
         raise BadKey(digest) from error
-    meta_model = MetaModel.read(store.get_checked(meta_model_key(named), named, MAX_BYTES), digest)
-    if not meta_model.is_portable:
-        raise MetaModelUnreadable(
-            digest, "its trees are in CatBoost's own format, which is not read from others"
-        )
-    return Selector(meta_model)
+    return Selector(MetaModel.read(store.get_checked(meta_model_key(named), named, MAX_BYTES), digest))

@@ -2,24 +2,19 @@
 with a digest.
 """
 
-import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from metainf.errors import MetaModelUnreadable
-from metainf.trees import Trees, portable
+from metainf.trees import Trees
 from protocol.digest import JsonValue, canonical_json, sha256_hex
 
-if TYPE_CHECKING:
-    from catboost import CatBoost
-
-FORMAT = "quern-meta-model-1"
+FORMAT = "quern-meta-model-2"
 # What is read of a stranger's at most.
 MAX_BYTES = 16 << 20
 SHIPPED = Path(__file__).parent / "data" / "meta-model.json"
@@ -40,17 +35,18 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class MetaModel:
-    """Trained CatBoost models with what is needed to use them; build it with `metainf.train` or `load`.
+    """Trees trained by CatBoost with what is needed to use them; build it with `metainf.train` or `load`.
 
-    The cost model predicts log prefill, decode and total seconds relative to the roofline of
-    `features.plan`, so that it carries over to models and machines of another speed. `bound_log` is the
-    conformal 90 % bound on log total, `spreads_log` by strategy how far comparisons with the default
-    are off, `start_secs` measured engine starts.
+    Both models are the JSON of `metainf.trees`, which takes no CatBoost to read and is safe to read from
+    strangers; the failure model may be empty. The cost model predicts log prefill, decode and total seconds
+    relative to the roofline of `features.plan`, so that it carries over to models and machines of another
+    speed. `bound_log` is the conformal 90 % bound on log total, `spreads_log` by strategy how far comparisons
+    with the default are off, `start_secs` measured engine starts.
     """
 
     feature_names: tuple[str, ...]
-    cost_bytes: bytes
-    failure_bytes: bytes
+    cost_model: str
+    failure_model: str
     failure_rate: float
     bound_log: float
     spreads_log: Mapping[str, float] = field(hash=False)
@@ -63,8 +59,8 @@ class MetaModel:
             {
                 "format": FORMAT,
                 "feature_names": list(self.feature_names),
-                "cost_model": base64.b64encode(self.cost_bytes).decode(),
-                "failure_model": base64.b64encode(self.failure_bytes).decode(),
+                "cost_model": self.cost_model,
+                "failure_model": self.failure_model,
                 "failure_rate": self.failure_rate,
                 "bound_log": self.bound_log,
                 "spreads_log": dict(self.spreads_log),
@@ -95,8 +91,8 @@ class MetaModel:
                 raise MetaModelUnreadable(name, f"format {stored['format']!r} instead of {FORMAT!r}")
             return cls(
                 feature_names=tuple(stored["feature_names"]),
-                cost_bytes=base64.b64decode(stored["cost_model"], validate=True),
-                failure_bytes=base64.b64decode(stored["failure_model"], validate=True),
+                cost_model=_text(stored["cost_model"]),
+                failure_model=_text(stored["failure_model"]),
                 failure_rate=float(stored["failure_rate"]),
                 bound_log=float(stored["bound_log"]),
                 spreads_log=_numbers(stored["spreads_log"]),
@@ -107,17 +103,6 @@ class MetaModel:
             if isinstance(error, MetaModelUnreadable):
                 raise
             raise MetaModelUnreadable(name, "not a complete meta-model file") from error
-
-    def portable(self) -> "MetaModel":
-        """The same trees as JSON, which others may read: CatBoost's own format is not for bytes of strangers."""
-        return replace(
-            self, cost_bytes=_portable(self.cost_bytes), failure_bytes=_portable(self.failure_bytes)
-        )
-
-    @property
-    def is_portable(self) -> bool:
-        """Whether reading the trees takes no CatBoost."""
-        return all(not each or _is_json(each) for each in (self.cost_bytes, self.failure_bytes))
 
     def predictor(self) -> "Predictor":
         """Ready to predict; unpacks the trees once."""
@@ -132,8 +117,8 @@ class Predictor:
     """A meta-model with its trees unpacked."""
 
     def __init__(self, meta_model: MetaModel) -> None:
-        self._cost = _unpack(meta_model.cost_bytes)
-        self._failure = _unpack(meta_model.failure_bytes) if meta_model.failure_bytes else None
+        self._cost = _unpack(meta_model.cost_model)
+        self._failure = _unpack(meta_model.failure_model) if meta_model.failure_model else None
         self._failure_rate = meta_model.failure_rate
         self._bound_factor = float(np.exp(meta_model.bound_log))
 
@@ -155,27 +140,15 @@ class Predictor:
         )
 
 
-def _is_json(stored: bytes) -> bool:
-    return stored.startswith(b"{")
+def _text(stored: object) -> str:
+    if not isinstance(stored, str):
+        raise TypeError(stored)
+    return stored
 
 
-def _unpack(stored: bytes) -> Trees:
-    """Raises `MetaModelUnreadable` for JSON that holds no trees."""
-    if not _is_json(stored):
-        return Trees.of(_catboost(stored))
+def _unpack(stored: str) -> Trees:
+    """Raises `MetaModelUnreadable` for what holds no trees."""
     try:
         return Trees.read(stored)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise MetaModelUnreadable("trees", f"they cannot be read ({error})") from error
-
-
-def _portable(stored: bytes) -> bytes:
-    return stored if not stored or _is_json(stored) else portable(_catboost(stored))
-
-
-def _catboost(stored: bytes) -> "CatBoost":
-    from catboost import CatBoost
-
-    model = CatBoost()
-    model.load_model(blob=stored)
-    return model

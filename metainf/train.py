@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +24,11 @@ from metainf.learner import (
 from metainf.model import MetaModel
 from metainf.problem import Floats, Problem
 from metainf.table import OK, Measurement, file_sha256, read_table
-
-if TYPE_CHECKING:
-    from catboost import CatBoost
+from metainf.trees import written
 
 LEAST_TASKS = 10
 
 _FAILURE_PARAMETERS = {"loss_function": "Logloss", "iterations": 100, "depth": 3, "learning_rate": 0.1}
-# CatBoost stamps these into the file; they are all that differs between two trainings on the same data.
-_STAMPS = ("model_guid", "train_finish_time")
 
 
 def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]]:
@@ -95,8 +89,8 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
     good = [row for row in rows if row.outcome == OK]
     return MetaModel(
         feature_names=feature_names,
-        cost_bytes=_stored(fit(problem)),
-        failure_bytes=_failure_bytes(problem.rows, failed),
+        cost_model=written(fit(problem)),
+        failure_model=_failure_model(problem.rows, failed),
         failure_rate=_rounded((int(failed.sum()) + 1) / (len(failed) + 2)),
         bound_log=_rounded(_bound_log(problem, residuals)),
         spreads_log={name: _rounded(spread) for name, spread in spreads(problem, residuals).items()},
@@ -124,15 +118,15 @@ def _bound_log(problem: Problem, residuals: Floats) -> float:
     return Calibration(residuals, of_members).bound_log()
 
 
-def _failure_bytes(rows: npt.NDArray[np.float32], failed: npt.NDArray[np.bool_]) -> bytes:
+def _failure_model(rows: npt.NDArray[np.float32], failed: npt.NDArray[np.bool_]) -> str:
     """A classifier of failures, or nothing where a table has too few of them to learn from."""
     from catboost import CatBoost
 
     if min(int(failed.sum()), int((~failed).sum())) < FOLDS:
-        return b""
+        return ""
     model = CatBoost({**_FAILURE_PARAMETERS, **FIXED_PARAMETERS})
     model.fit(rows, failed.astype(np.int64))
-    return _stored(model)
+    return written(model)
 
 
 def _start_secs(rows: Sequence[Measurement]) -> dict[str, float]:
@@ -141,16 +135,6 @@ def _start_secs(rows: Sequence[Measurement]) -> dict[str, float]:
     for row in rows:
         starts[row.strategy].append(row.start_cpu_secs)
     return {name: round(2 * median(secs)) / 2 for name, secs in sorted(starts.items())}
-
-
-def _stored(model: "CatBoost") -> bytes:
-    metadata = model.get_metadata()
-    for stamp in _STAMPS:
-        metadata[stamp] = ""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.cbm"
-        model.save_model(str(path))
-        return path.read_bytes()
 
 
 def _rounded(value: float) -> float:

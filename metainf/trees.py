@@ -39,13 +39,8 @@ class Trees:
     bias: Floats
 
     @classmethod
-    def of(cls, model: "CatBoost") -> "Trees":
-        """Read the trees of a trained model of numeric features."""
-        return cls.read(portable(model))
-
-    @classmethod
-    def read(cls, text: bytes) -> "Trees":
-        """From what `portable` wrote, or a stranger in its place.
+    def read(cls, text: str) -> "Trees":
+        """From what `written` made, or a stranger in its place.
 
         Raises ValueError, KeyError or TypeError for anything else, and for trees too large to be held.
         """
@@ -87,7 +82,7 @@ class Trees:
         return added * self.scale + self.bias
 
 
-def portable(model: "CatBoost") -> bytes:
+def written(model: "CatBoost") -> str:
     """The trees of a trained model of numeric features as JSON, which is read without CatBoost."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
@@ -104,4 +99,4 @@ def portable(model: "CatBoost") -> bytes:
         for tree in stored["oblivious_trees"]
     ]
     text = {"oblivious_trees": trees, "scale_and_bias": stored["scale_and_bias"]}
-    return json.dumps(text, separators=(",", ":"), sort_keys=True).encode()
+    return json.dumps(text, separators=(",", ":"), sort_keys=True)

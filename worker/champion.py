@@ -59,9 +59,9 @@ class Champion:
         return kept if kept.provenance.get(ROOT) == configured.digest() else configured
 
     def successor(self, learned: MetaModel, champion: MetaModel) -> MetaModel:
-        """What was learned, in the form in which it is kept and given to others."""
+        """What was learned, naming the configured one that it goes back to."""
         root = champion.provenance.get(ROOT, champion.digest())
-        return replace(learned.portable(), provenance={**learned.provenance, ROOT: root})
+        return replace(learned, provenance={**learned.provenance, ROOT: root})
 
     def keep(self, successor: MetaModel) -> None:
         """It chooses from the next start on. Raises OSError."""

@@ -206,17 +206,19 @@ def chosen_by(made: MetaModel) -> Callable[[dict[str, JsonValue]], dict[str, Jso
 
 
 def test_a_choice_by_the_workers_own_meta_model_is_made_again_from_its_store(bench: Bench) -> None:
-    own = replace(MetaModel.load().portable(), bound_log=0.25)
+    own = replace(MetaModel.load(), bound_log=0.25)
     bench.store.put(meta_model_key(bytes.fromhex(own.digest()[2:])), own.to_bytes())
     report = audited(bench, bench.serve("1+1=?", select=chosen_by(own)), None)
     assert report.passed, report.to_text()
     assert "the worker's own meta-model" in report.steps[4].sentence
 
 
-def test_a_strangers_meta_model_in_catboosts_own_format_is_not_read(bench: Bench) -> None:
+def test_a_strangers_meta_model_that_holds_no_trees_is_no_proof(bench: Bench) -> None:
     own = replace(MetaModel.load(), bound_log=0.3)
-    bench.store.put(meta_model_key(bytes.fromhex(own.digest()[2:])), own.to_bytes())
-    report = audited(bench, bench.serve("1+1=?", select=chosen_by(own)), None)
+    broken = replace(own, cost_model="CBM1")
+    bench.store.put(meta_model_key(bytes.fromhex(broken.digest()[2:])), broken.to_bytes())
+    named: dict[str, JsonValue] = {"meta_model_digest": broken.digest()}
+    report = audited(bench, bench.serve("1+1=?", select=lambda found: chosen_by(own)(found) | named), None)
     assert failed(report) == []
     assert lacking(report) == [5]
 

@@ -231,7 +231,7 @@ def test_a_choice_is_drawn_the_same_each_time(name, tmp_path):
 def test_meta_model_files_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(MetaModelUnreadable, match="METAINF-002"):
         MetaModel.load(tmp_path / "absent.json")
-    for text in ("", "[]", '{"format": "other"}', '{"format": "quern-meta-model-1"}'):
+    for text in ("", "[]", '{"format": "other"}', '{"format": "quern-meta-model-2"}'):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(MetaModelUnreadable):
             MetaModel.load(tmp_path / "bad.json")
