@@ -1,12 +1,12 @@
 """Everything the worker may decide to do."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from worker.codes import Reason
 
 
-class Act(Enum):
+class Act(StrEnum):
     """Everything `decide` may ask for."""
 
     FETCH = "fetch"

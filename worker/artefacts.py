@@ -1,12 +1,12 @@
 """What this machine holds for a task: its checked input, its progress in the engine, its transaction under way."""
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from worker.codes import Reason
 
 
-class Input(Enum):
+class Input(StrEnum):
     """How far the input is."""
 
     UNKNOWN = "unknown"
@@ -15,7 +15,7 @@ class Input(Enum):
     BAD = "bad"
 
 
-class Stage(Enum):
+class Stage(StrEnum):
     """How far the work is."""
 
     IDLE = "idle"
@@ -27,7 +27,7 @@ class Stage(Enum):
     SAVED = "saved"
 
 
-class Call(Enum):
+class Call(StrEnum):
     """What a transaction under way does to the task."""
 
     CLAIM = "claim"
