@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil, exp, inf
@@ -159,12 +160,8 @@ def _measure_group(
     sweep: Sweep, setting: Setting, group: Sequence[Strategy], book: _Book, ends: float
 ) -> None:
     """Everything that is missing of these strategies on one setting; at the end one more turn where it is doubted."""
-    facts = ModelFacts.from_dir(setting.model_dir)
-    sessions = [
-        Session(setting, facts, strategy, sweep.engine_kind, sweep.run_timeout_secs) for strategy in group
-    ]
     order = farthest_first(setting.tasks, [_shape(task) for task in setting.tasks])
-    try:
+    with _sessions(sweep, setting, group) as sessions:
         for repeat in range(sweep.repeats * MOST_TIMES_AS_OFTEN):
             due = [task for task in order if repeat < _repeats(sweep, book, setting, task)]
             tasks = due if repeat == 0 else sorted(due, key=lambda task: -_doubt(book, setting, task))
@@ -182,9 +179,6 @@ def _measure_group(
             repeat = planned + _extra_repeats(book, setting, task, planned)
             if repeat == planned and not _block(task, repeat, sessions, turn, book, ends):
                 return
-    finally:
-        for session in sessions:
-            session.stop()
 
 
 def _measure_finalists(sweep: Sweep, setting: Setting, book: _Book, ends: float) -> None:
@@ -194,17 +188,24 @@ def _measure_finalists(sweep: Sweep, setting: Setting, book: _Book, ends: float)
     finalists = _finalists(sweep, setting, book)
     if len(finalists) < 2:
         return
-    facts = ModelFacts.from_dir(setting.model_dir)
-    sessions = [
-        Session(setting, facts, strategy, sweep.engine_kind, sweep.run_timeout_secs)
-        for strategy in dict.fromkeys((sweep.strategies[0], *finalists))
-    ]
-    try:
+    with _sessions(sweep, setting, tuple(dict.fromkeys((sweep.strategies[0], *finalists)))) as sessions:
         for repeat in range(_FINAL, _FINAL + sweep.repeats):
             for turn, task in enumerate(setting.tasks):
                 asked = any((setting.task_id(task), s.digest, repeat) not in book.known for s in sessions[1:])
                 if asked and not _block(task, repeat, sessions, turn, book, ends):
                     return
+
+
+@contextmanager
+def _sessions(sweep: Sweep, setting: Setting, strategies: Sequence[Strategy]) -> Iterator[list[Session]]:
+    """One for each strategy, to be started when first needed; all are stopped in the end."""
+    facts = ModelFacts.from_dir(setting.model_dir)
+    sessions = [
+        Session(setting, facts, strategy, sweep.engine_kind, sweep.run_timeout_secs)
+        for strategy in strategies
+    ]
+    try:
+        yield sessions
     finally:
         for session in sessions:
             session.stop()
