@@ -7,25 +7,23 @@ from math import log
 import pytest
 
 from chain.store import ContentStore, receipt_key
-from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload, catalogue
+from metainf import SelectionState, Workload
 from metainf.online import model_family
-from protocol.batchfile import OutputEntry, OutputFile
-from protocol.domain import Domain
-from protocol.lifecycle import TaskState
-from tests.auditor.support import MODEL_DIR
-from tests.honest import receipt_of
-from tests.worker.makers import NOW, task
+from protocol.batchfile import OutputEntry
+from tests.worker.makers import NOW
+from tests.worker.settled import (
+    FACTS,
+    MACHINE,
+    SELECTOR,
+    STRATEGIES,
+    WORKER,
+    settled_task,
+    store_receipt,
+)
 from worker.database import Database
 from worker.learning import Learning
 from worker.selection import Chooser
 from worker.steps import Step
-
-MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
-STRATEGIES = catalogue("cpu", "0.32.0")
-FACTS = ModelFacts.from_dir(MODEL_DIR)
-SELECTOR = Selector.load()
-DOMAIN = Domain(31337, "0x" + "11" * 20)
-WORKER = "0x" + "22" * 20
 
 
 def store_job(store, number, slower, worker=WORKER):
@@ -33,22 +31,9 @@ def store_job(store, number, slower, worker=WORKER):
     work = Workload.from_token_ids([[9 + place] * 24 for place in range(4)], [8] * 4)
     choice = SELECTOR.select(FACTS, MACHINE, work, SelectionState(), STRATEGIES)
     taken = next(each for each in choice.predictions if each.strategy == choice.strategy.name)
-    entries = tuple(OutputEntry(f"q{place}", "", (1,) * 8, "length", 24) for place in range(4))
-    one = number.to_bytes(32, "big")
-    document = receipt_of(
-        OutputFile(entries),
-        DOMAIN,
-        one,
-        worker,
-        {"engine": "vllm", "version": "0.32.0"},
-        choice.record.to_json(),
-    )
-    started = 1_000_000 * number
-    body = replace(
-        document.body, started_at_ms=started, finished_at_ms=started + round(1000 * slower * taken.total_secs)
-    )
-    store.put(receipt_key(one), replace(document, body=body).encoded())
-    return one
+    entries = [OutputEntry(f"q{place}", "", (1,) * 8, "length", 24) for place in range(4)]
+    store_receipt(store, number, choice.record, entries, slower * taken.total_secs, worker)
+    return number.to_bytes(32, "big")
 
 
 @pytest.fixture
@@ -60,10 +45,10 @@ def learning(folder, store, settled, **options):
     chooser = Chooser(SELECTOR, MACHINE, STRATEGIES, (), {}, **options)
     database = Database(folder / "worker.sqlite")
     ended = [
-        replace(task(state=TaskState.SETTLED), id=each, mine=True, ended_at=NOW + place)
+        replace(settled_task(int.from_bytes(each, "big")), ended_at=NOW + place)
         for place, each in enumerate(settled)
     ]
-    lost = replace(task(state=TaskState.SETTLED), id=b"\xee" * 32, mine=True, held_before=True, ended_at=NOW)
+    lost = replace(settled_task(2**32), held_before=True, ended_at=NOW)
     with database.transaction(Step.LEARN):
         database.save_tasks([*ended, lost])
     assert database.settled(2) == settled[-2:][::-1]

@@ -13,16 +13,22 @@ from random import Random
 import pytest
 
 from auditor.meta_models import published
-from chain.store import ContentStore, receipt_key
-from metainf import HardwareFacts, ModelFacts, SelectionState, Selector, Workload, catalogue
+from chain.store import ContentStore
+from metainf import SelectionState, Selector, Workload
 from metainf.model import SHIPPED, MetaModel
 from metainf.table import read_table, write_table
-from protocol.batchfile import OutputEntry, OutputFile
-from protocol.domain import Domain
-from protocol.lifecycle import TaskState
+from protocol.batchfile import OutputEntry
 from tests.auditor.support import MODEL_DIR
-from tests.honest import receipt_of
-from tests.worker.makers import NOW, task
+from tests.worker.makers import NOW
+from tests.worker.settled import (
+    FACTS,
+    MACHINE,
+    SELECTOR,
+    STRATEGIES,
+    WORKER,
+    settled_task,
+    store_receipt,
+)
 from worker.champion import Champion, Retrained
 from worker.codes import Reason
 from worker.config import Chain, Keys, Learning, Model, Store, WorkerConfig
@@ -31,14 +37,6 @@ from worker.learning import Learning as Corrections
 from worker.retraining import Retraining
 from worker.selection import Chooser
 from worker.steps import Step
-
-# Its data sheet promises more than it keeps, above all where much is read.
-MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
-STRATEGIES = catalogue("cpu", "0.32.0")
-FACTS = ModelFacts.from_dir(MODEL_DIR)
-SELECTOR = Selector.load()
-DOMAIN = Domain(31337, "0x" + "11" * 20)
-WORKER = "0x" + "22" * 20
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +75,13 @@ def serve(config: WorkerConfig, number: int, slower_reading: float, disputed: bo
     strategy = rng.choice([each for each in STRATEGIES if each.name in ("default", "seqs-8", "ngram-4")])
     record = SELECTOR.select(FACTS, MACHINE, work, SelectionState(), [strategy]).record
     secs = record.predictions[0].total_secs * (slower_reading if reads else 1.0) * exp(rng.gauss(0, 0.03))
-    entries = tuple(OutputEntry(f"q{place}", "", (1,) * written, "length", asked) for place in range(prompts))
-    one = number.to_bytes(32, "big")
-    document = receipt_of(
-        OutputFile(entries),
-        DOMAIN,
-        one,
-        WORKER,
-        {"engine": "vllm", "version": "0.32.0"},
-        record.to_json(),
-    )
-    started = 1_000_000 * number
-    body = replace(document.body, started_at_ms=started, finished_at_ms=started + max(1, round(1000 * secs)))
-    store.put(receipt_key(one), replace(document, body=body).encoded())
+    entries = [OutputEntry(f"q{place}", "", (1,) * written, "length", asked) for place in range(prompts)]
+    store_receipt(store, number, record, entries, secs)
     database = Database(config.database)
     with database.transaction(Step.FOLLOW):
-        ended = replace(task(state=TaskState.SETTLED), id=one, mine=True, ended_at=NOW + number)
-        database.save_tasks([ended])
+        database.save_tasks([settled_task(number)])
         if disputed:
-            database.note([Decided(one, NOW, Reason("DISPUTE-001", "by somebody"))])
+            database.note([Decided(settled_task(number).id, NOW, Reason("DISPUTE-001", "by somebody"))])
     database.close()
 
 
