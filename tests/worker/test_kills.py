@@ -15,7 +15,9 @@ import worker
 from chain.deployer import deploy
 from chain.devnet import dev_account
 from tests.worker.harness import MarketPlace, around
-from tests.worker.lives import LIFE_OF_A_CALL, LIFE_OF_A_STEP, Victim
+from tests.worker.lives_of_calls import LIFE_OF_A_CALL
+from tests.worker.lives_of_steps import LIFE_OF_A_STEP
+from tests.worker.victim import Victim
 from worker.artefacts import Call
 from worker.steps import OF_A_CALL, Step
 
