@@ -1,8 +1,9 @@
 """What choosing is worth over a mixed stream of jobs on the real engine, starts counted.
 
 The stream comes in bursts, each of one kind of work: stories, lookups in one table, sums, sampled text. Every job is
-run by real vLLM engines under every strategy, the engines taking turns, and every start is timed. From these seconds,
-all of one run, the total of each way of choosing is added up:
+run by real vLLM engines under every strategy, the engines taking turns, `--repeats` times with tokens drawn anew, of
+which the median counts: an oracle is not to know the noise. Every start is timed. From these seconds, all of one run,
+the total of each way of choosing is added up:
 
 - ours: the shipped selector, told which engines are up, how many jobs of the kind wait and what starts cost here;
 - oracle: knows every cost and every start, and plans the whole stream;
@@ -63,20 +64,21 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One batch; `waiting` is how many of its kind come right after it."""
+    """One batch, drawn once for each repeat; `waiting` is how many of its kind come right after it."""
 
     kind: str
-    batch: Batch
+    batches: tuple[Batch, ...]
     waiting: int
 
     @property
     def workload(self) -> Workload:
-        greedy = len(self.batch.prompts) if self.batch.temperature == 0 else 0
-        return Workload.from_token_ids(self.batch.prompts, self.batch.max_tokens, greedy=greedy)
+        batch = self.batches[0]
+        greedy = len(batch.prompts) if batch.temperature == 0 else 0
+        return Workload.from_token_ids(batch.prompts, batch.max_tokens, greedy=greedy)
 
 
-def drawn(jobs: int, longest: int) -> list[Job]:
-    """Every kind comes in a burst before any comes again; each job has tokens of its own."""
+def drawn(jobs: int, longest: int, repeats: int) -> list[Job]:
+    """Every kind comes in a burst before any comes again; each job, and each repeat of it, has tokens of its own."""
     encode, vocab = chat_encoder(MODEL_DIR), ModelFacts.from_dir(MODEL_DIR).vocab
     draw: dict[str, Callable[[int], Batch]] = {
         each.name: partial(each.draw, encode=encode) for each in QUESTIONS
@@ -87,7 +89,9 @@ def drawn(jobs: int, longest: int) -> list[Job]:
     while len(found) < jobs:
         for kind in rng.sample(KINDS, len(KINDS)):
             count = min(jobs - len(found), rng.randint(max(1, longest // 3), longest))
-            found += [Job(kind, draw[kind](len(found) + place), count - place - 1) for place in range(count)]
+            for place in range(count):
+                batches = tuple(draw[kind](len(found) + jobs * repeat) for repeat in range(repeats))
+                found.append(Job(kind, batches, count - place - 1))
     return found
 
 
@@ -148,9 +152,12 @@ def measured(
             engines.append(Engine(strategy, model, machine))
             print(f"{strategy.name} is up: {engines[-1].start_secs:.1f} s", file=sys.stderr, flush=True)
         for number, job in enumerate(jobs):
-            for place in range(len(engines)):
-                turn = (place + number) % len(engines)
-                secs[number, turn] = engines[turn].run(job.batch)
+            took = np.zeros((len(job.batches), len(engines)))
+            for repeat, batch in enumerate(job.batches):
+                for place in range(len(engines)):
+                    turn = (place + number + repeat) % len(engines)
+                    took[repeat, turn] = engines[turn].run(batch)
+            secs[number] = np.median(took, axis=0)
             print(
                 f"{number + 1}/{len(jobs)} {job.kind}: {np.round(secs[number], 2)}",
                 file=sys.stderr,
@@ -218,6 +225,7 @@ def figures(jobs: Sequence[Job], of: Measured, chooser: Chooser, times: int, roo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench/switching", description=__doc__)
     parser.add_argument("--jobs", type=int, default=48, help="jobs to measure")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each job under each strategy")
     parser.add_argument("--burst", type=int, default=6, help="most jobs of one kind in a row")
     parser.add_argument(
         "--times", type=int, default=10, help="jobs like it that each measured one stands for"
@@ -227,7 +235,7 @@ def main() -> None:
     model, machine = ModelFacts.from_dir(MODEL_DIR), HardwareFacts.detect()
     known = {each.name: each for each in catalogue("cpu", "0.32.0")}
     chooser = Chooser(Selector.load(), tuple(known[name] for name in STRATEGIES), model, machine)
-    jobs = drawn(options.jobs, options.burst)
+    jobs = drawn(options.jobs, options.burst, options.repeats)
     found = measured(jobs, chooser.strategies, model, machine)
     others = {
         f"times_{times}_resident_{room}": figures(jobs, found, chooser, times, room)
@@ -239,6 +247,7 @@ def main() -> None:
             {
                 **main_figures,
                 "jobs": len(jobs) * options.times,
+                "repeats": options.repeats,
                 "resident": options.resident,
                 "start_secs": round(float(found.starts.mean()), 2),
                 **others,
