@@ -1,14 +1,15 @@
 """One node's address: posts to it, gives each failure its name, and knows when to leave it alone."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
-import requests
-from web3.providers.rpc import HTTPProvider
+from urllib3 import exceptions as http
+from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint
 
+from chain.connection import Connection, Refused
 from chain.faults import (
     BadRpcUrl,
     GarbledAnswer,
@@ -32,18 +33,16 @@ class Endpoint:
     """Safe to share between threads."""
 
     def __init__(self, url: str, timeout_secs: float) -> None:
-        if not _is_http(url):
-            raise BadRpcUrl(
-                mask_url(url), "give http://host:port or https://host, several with commas between"
-            )
         self.masked_url = mask_url(url)
+        try:
+            self._connection = Connection(_checked(url), timeout_secs)
+        except ValueError as error:
+            fix = "give http://host:port or https://host, several with commas between"
+            raise BadRpcUrl(self.masked_url, fix) from error
         self._faults = 0
         self._rested_at = 0.0
         self._welcome_at = 0.0
-        # Retrying is ours: the library's would sleep through an outage that the caller should hear of.
-        self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_secs}, exception_retry_configuration=None
-        )
+        self._codec = JSONBaseProvider()
 
     @property
     def resting_secs(self) -> float:
@@ -58,12 +57,19 @@ class Endpoint:
 
     def call(self, method: str, params: Sequence[JsonValue]) -> object:
         """The answer to one call, as the node gave it. Raises RpcUnavailable, BadRpcUrl."""
-        return self._post(lambda: self._provider.make_request(cast("RPCEndpoint", method), params))
+        return self._post(self._codec.encode_rpc_request(cast("RPCEndpoint", method), params))
 
     def batch(self, calls: Sequence[tuple[str, Sequence[JsonValue]]]) -> object:
         """The answers to several, as the node gave them. Raises RpcUnavailable, BadRpcUrl."""
         posted = [(cast("RPCEndpoint", method), params) for method, params in calls]
-        return self._post(lambda: self._provider.make_batch_request(posted))
+        answers = self._post(self._codec.encode_batch_rpc_request(posted))
+        if not isinstance(answers, list):
+            return answers
+        try:
+            # A server may answer them in any order.
+            return sorted(answers, key=lambda answer: int(answer["id"]))
+        except (TypeError, ValueError, LookupError) as error:
+            raise self._garbled() from error
 
     def rest(self, fault: RpcUnavailable) -> None:
         """Note a fault: each in a row doubles the time in which others are asked first."""
@@ -74,33 +80,33 @@ class Endpoint:
         if isinstance(fault, OverQuota):
             self._welcome_at = now + fault.retry_after_secs
 
-    def _post(self, send: Callable[[], object]) -> object:
+    def _post(self, body: bytes) -> object:
         try:
-            answer = send()
-        except requests.HTTPError as error:
-            raise self._refusal(error) from error
-        except requests.Timeout as error:
+            answer = cast("object", self._codec.decode_rpc_response(self._connection.post(body)))
+        except Refused as refused:
+            raise self._refusal(refused) from refused
+        except http.NewConnectionError as error:
+            raise NodeAway(self.masked_url, "refused or unreachable") from error
+        except http.TimeoutError as error:
             raise NodeSlow(self.masked_url, "timed out") from error
-        except requests.ConnectionError as error:
-            if _never_connected(error):
-                raise NodeAway(self.masked_url, "refused or unreachable") from error
+        except http.ProtocolError as error:
             raise RpcUnavailable(self.masked_url, "reset") from error
-        except requests.RequestException as error:
+        except http.HTTPError as error:
             raise RpcUnavailable(self.masked_url, type(error).__name__) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # The library's own words for an answer that is not JSON-RPC.
-            raise GarbledAnswer(self.masked_url, "the answer is no JSON-RPC") from error
+        except ValueError as error:
+            raise self._garbled() from error
         for one in answer if isinstance(answer, list) else [answer]:
             self._check_quota(one)
         self._faults, self._rested_at = 0, 0.0
         return answer
 
-    def _refusal(self, error: requests.HTTPError) -> Exception:
-        # The library makes this error from a response and never without.
-        response = cast("requests.Response", error.response)
-        status = response.status_code
+    def _garbled(self) -> GarbledAnswer:
+        return GarbledAnswer(self.masked_url, "the answer is no JSON-RPC")
+
+    def _refusal(self, refused: Refused) -> Exception:
+        status = refused.status
         if status == _BUSY:
-            wait_secs = _wait_secs(response.headers.get("Retry-After"))
+            wait_secs = _wait_secs(refused.headers.get("Retry-After"))
             return OverQuota(self.masked_url, f"HTTP {status}", wait_secs)
         if status >= _SERVER_FAULT:
             return RpcUnavailable(self.masked_url, f"HTTP {status}")
@@ -116,12 +122,6 @@ class Endpoint:
             raise OverQuota(self.masked_url, "rate limit", _DEFAULT_WAIT_SECS)
 
 
-def _never_connected(error: requests.ConnectionError) -> bool:
-    """urllib3 says why in the cause; it is no dependency of ours, only of requests."""
-    cause = error.args[0] if error.args else None
-    return type(getattr(cause, "reason", None)).__name__ in {"NewConnectionError", "NameResolutionError"}
-
-
 def _wait_secs(header: str | None) -> float:
     """Of Retry-After; its other form, a date, is as rare as clocks that agree."""
     try:
@@ -130,10 +130,10 @@ def _wait_secs(header: str | None) -> float:
         return _DEFAULT_WAIT_SECS
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises only when it is looked at
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+def _checked(url: str) -> str:
+    """Raises ValueError unless it is an http or https address."""
+    parts = urlsplit(url)
+    _ = parts.port  # raises only when it is looked at
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(url)
+    return url

@@ -1,9 +1,11 @@
 """A node's faults by name: away, slow, over quota, cut short, or saying no."""
 
+import base64
 import http.server
 import threading
 import time
 from contextlib import contextmanager
+from email.message import Message
 
 import pytest
 
@@ -11,12 +13,14 @@ from chain.rpc import BadRpcUrl, NodeError, Rpc, RpcUnavailable, mask_url
 
 
 @contextmanager
-def server(status=200, body=b"", delay_secs=0.0):
-    """A real HTTP server that answers every request alike."""
+def server(status=200, body=b"", delay_secs=0.0, shown=None):
+    """A real HTTP server that answers every request alike, and adds its headers to `shown`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
+            if shown is not None:
+                shown.append(self.headers)
             time.sleep(delay_secs)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -111,6 +115,28 @@ def test_a_server_that_turns_us_away_is_the_callers_to_change(status):
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(BadRpcUrl):
         Rpc(url)
+
+
+def test_user_and_password_of_an_address_are_shown_to_its_server():
+    shown: list[Message] = []
+    with server(body=b'{"jsonrpc":"2.0","id":0,"result":"0x1"}', shown=shown) as url:
+        assert Rpc(url.replace("://", "://me:s%40fe@"), timeout_secs=1).chain_id() == 1
+    assert shown[0]["Authorization"] == "Basic " + base64.b64encode(b"me:s@fe").decode()
+
+
+def test_an_address_behind_a_proxy_is_asked_through_it(monkeypatch):
+    shown: list[Message] = []
+    with server(body=b'{"jsonrpc":"2.0","id":0,"result":"0x1"}', shown=shown) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert Rpc("http://rpc.example/v1", timeout_secs=1).chain_id() == 1
+    assert shown[0]["Host"] == "rpc.example"
+
+
+def test_answers_of_a_batch_are_put_in_order_by_their_numbers():
+    body = b'[{"jsonrpc":"2.0","id":1,"result":"0x2"},{"jsonrpc":"2.0","id":0,"result":"0x1"}]'
+    with server(body=body) as url:
+        answers = Rpc(url, timeout_secs=1).batch([("eth_chainId", []), ("eth_blockNumber", [])])
+    assert answers == ["0x1", "0x2"]
 
 
 def test_credentials_are_masked():
