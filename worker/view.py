@@ -1,7 +1,7 @@
 """The chain as this worker sees it: all live tasks, and the lists of them that `decide` walks."""
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -30,6 +30,7 @@ class View:
     announced_store: str = ""
     _changed: dict[bytes, Task] = field(default_factory=dict)
     _queue: list[_Rank] = field(default_factory=list)
+    _ranks: dict[bytes, _Rank] = field(default_factory=dict)
     _aside: set[bytes] = field(default_factory=set)
     _held: dict[bytes, Task] = field(default_factory=dict)
     _rounds: dict[bytes, Task] = field(default_factory=dict)
@@ -102,6 +103,7 @@ class View:
     def reset(self) -> None:
         """Back to knowing nothing of the chain; what was declined stays declined."""
         self._queue.clear()
+        self._ranks.clear()
         self._foreign.clear()
         for known in (self.tasks, self._changed, *self._lists):
             known.clear()
@@ -109,8 +111,7 @@ class View:
     def set_aside(self, task_id: bytes) -> None:
         """A declined task is looked at no more."""
         self._aside.add(task_id)
-        if task_id in self.tasks:
-            self._unqueue(self.tasks[task_id])
+        self._unqueue(task_id)
 
     def advance(self, chain_secs: int) -> None:
         """Leases of others that have lapsed may be claimed."""
@@ -186,7 +187,7 @@ class View:
                 self._won[task.id] = task
 
     def _remove(self, task: Task) -> None:
-        self._unqueue(task)
+        self._unqueue(task.id)
         if task.mine:
             for known in self._lists:
                 known.pop(task.id, None)
@@ -204,19 +205,15 @@ class View:
         return self.age_rate_wei * task.priced_at - price, task.id
 
     def _enqueue(self, task: Task) -> None:
-        if task.id in self._aside:
-            return
-        rank = self._rank(task)
-        at = bisect_left(self._queue, rank)
         # Of several seats that lapsed, each says so.
-        if at == len(self._queue) or self._queue[at] != rank:
-            self._queue.insert(at, rank)
+        if task.id not in self._aside and task.id not in self._ranks:
+            rank = self._ranks[task.id] = self._rank(task)
+            insort(self._queue, rank)
 
-    def _unqueue(self, task: Task) -> None:
-        rank = self._rank(task)
-        at = bisect_left(self._queue, rank)
-        if at < len(self._queue) and self._queue[at] == rank:
-            del self._queue[at]
+    def _unqueue(self, task_id: bytes) -> None:
+        rank = self._ranks.pop(task_id, None)
+        if rank is not None:
+            del self._queue[bisect_left(self._queue, rank)]
 
 
 _TASK_EVENTS = (
