@@ -20,7 +20,7 @@ from typing import TypeAlias, cast
 from eth_abi.abi import decode, encode
 
 from chain.revert import ErrorTable
-from chain.words import Struct, address, request_at, text_at, uint, uints_at
+from chain.words import Struct, address, array_of_words, request_at, text_at, uint, uints_at
 from protocol import lifecycle
 from protocol.lifecycle import Event, Place
 
@@ -58,9 +58,14 @@ def _calls(contract: str, abi: list[Abi]) -> str:
         words = ", ".join(f"{_snake(_name(m, i))}: {_python_type(m)}" for i, m in enumerate(inputs))
         values = "".join(f"{_snake(_name(m, i))}, " for i, m in enumerate(inputs))
         kinds = [_kind(m) for m in inputs]
+        encoded = (
+            f"array_of_words({values[:-2]})"
+            if _is_array_of_words(kinds)
+            else f"encode({kinds!r}, ({values}))"
+        )
         lines += [f"{_INDENT}@staticmethod", f"{_INDENT}def encode_{_snake(name)}({words}) -> bytes:"]
         if inputs:
-            lines.append(f"{_INDENT * 2}return {_bytes(selector)} + encode({kinds!r}, ({values}))")
+            lines.append(f"{_INDENT * 2}return {_bytes(selector)} + {encoded}")
         else:
             lines.append(f"{_INDENT * 2}return {_bytes(selector)}")
         lines.append("")
@@ -145,6 +150,14 @@ def _data_value(member: Abi, word: int) -> str:
     if kind == "bytes32":
         return f"data[{32 * word} : {32 * word + 32}]"
     return {"string": f"text_at(data, {word})", "bool": f"uint(data, {word}) != 0"}[kind]
+
+
+def _is_array_of_words(kinds: list[str]) -> bool:
+    """One array, which may be long, of items that `array_of_words` takes."""
+    return (
+        len(kinds) == 1
+        and re.fullmatch(r"[(]?(bytes32|uint\d+)(,(bytes32|uint\d+))*[)]?\[\]", kinds[0]) is not None
+    )
 
 
 def _members(value: object) -> list[Abi]:

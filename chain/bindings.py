@@ -8,7 +8,7 @@ from typing import TypeAlias, cast
 from eth_abi.abi import decode, encode
 
 from chain.revert import ErrorTable
-from chain.words import Struct, address, request_at, text_at, uint, uints_at
+from chain.words import Struct, address, array_of_words, request_at, text_at, uint, uints_at
 from protocol import lifecycle
 from protocol.lifecycle import Event, Place
 
@@ -83,7 +83,7 @@ class InferenceMarketAbi:
 
     @staticmethod
     def encode_claim_many(ids: Sequence[bytes]) -> bytes:
-        return bytes.fromhex("7ed51748") + encode(["bytes32[]"], (ids,))
+        return bytes.fromhex("7ed51748") + array_of_words(ids)
 
     @staticmethod
     def decode_claim_many(data: bytes) -> int:
@@ -248,7 +248,7 @@ class InferenceMarketAbi:
 
     @staticmethod
     def encode_post_batch(receipts: Sequence[Struct]) -> bytes:
-        return bytes.fromhex("65fdba94") + encode(["(bytes32,bytes32,uint32)[]"], (receipts,))
+        return bytes.fromhex("65fdba94") + array_of_words(receipts)
 
     @staticmethod
     def decode_post_batch(data: bytes) -> bytes:
@@ -322,7 +322,7 @@ class InferenceMarketAbi:
 
     @staticmethod
     def encode_settle_many(ids: Sequence[bytes]) -> bytes:
-        return bytes.fromhex("d8872dbe") + encode(["bytes32[]"], (ids,))
+        return bytes.fromhex("d8872dbe") + array_of_words(ids)
 
     @staticmethod
     def decode_settle_many(data: bytes) -> int:
@@ -448,7 +448,7 @@ class MarketLensAbi:
 
     @staticmethod
     def encode_queue(ids: Sequence[bytes]) -> bytes:
-        return bytes.fromhex("e233fc02") + encode(["bytes32[]"], (ids,))
+        return bytes.fromhex("e233fc02") + array_of_words(ids)
 
     @staticmethod
     def decode_queue(data: bytes) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
@@ -479,7 +479,7 @@ class MarketLensAbi:
 
     @staticmethod
     def encode_waiting(ids: Sequence[bytes]) -> bytes:
-        return bytes.fromhex("38f8369e") + encode(["bytes32[]"], (ids,))
+        return bytes.fromhex("38f8369e") + array_of_words(ids)
 
     @staticmethod
     def decode_waiting(data: bytes) -> tuple[Struct, ...]:

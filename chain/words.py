@@ -1,9 +1,9 @@
-"""Reads ABI words of events by hand: a general decoder takes longer than the node takes to send them."""
+"""Reads and writes ABI words of what is many by hand: a general coder takes longer than the node takes for them."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from protocol.abi import checksum_address
+from protocol.abi import WORD_BYTES, checksum_address, uint_word
 from protocol.request import MEMBERS, Request
 
 # A Solidity struct as the ABI coder takes and gives it.
@@ -11,6 +11,25 @@ Struct: TypeAlias = "tuple[StructValue, ...]"
 StructValue: TypeAlias = "str | bytes | int | Sequence[StructValue]"
 
 _URI_WORD = len(MEMBERS) - 1
+
+
+def array_of_words(items: Sequence[StructValue]) -> bytes:
+    """The data of a call whose one argument is an array of bytes32 and unsigned integers, or of structs of these.
+
+    Raises ValueError, OverflowError where a value fits no word.
+    """
+    words = [uint_word(WORD_BYTES), uint_word(len(items))]
+    for item in items:
+        words += map(_word, item if isinstance(item, tuple) else (item,))
+    return b"".join(words)
+
+
+def _word(value: StructValue) -> bytes:
+    if isinstance(value, int):
+        return uint_word(value)
+    if isinstance(value, bytes) and len(value) == WORD_BYTES:
+        return value
+    raise ValueError(f"{value!r} is no word")
 
 
 def uint(data: bytes, word: int) -> int:

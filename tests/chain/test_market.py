@@ -1,12 +1,16 @@
 """The contracts through their bindings: one whole life, and every refusal by its name."""
 
 import pytest
+from eth_abi.abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chain import bindgen
 from chain.bindings import EVENTS
 from chain.follower import Follower
 from chain.market import Account
 from chain.revert import MarketRevert
+from chain.words import array_of_words
 from protocol.digest import ZERO_DIGEST
 from protocol.lifecycle import (
     BatchPosted,
@@ -34,6 +38,21 @@ from protocol.request import task_id
 
 def test_the_committed_bindings_are_those_of_the_interfaces():
     assert bindgen.source() == bindgen.TARGET.read_text()
+
+
+_DIGESTS = st.binary(min_size=32, max_size=32)
+
+
+@given(st.lists(_DIGESTS), st.lists(st.tuples(_DIGESTS, _DIGESTS, st.integers(0, 2**32 - 1))))
+def test_arrays_written_by_hand_are_those_of_the_general_coder(ids, receipts):
+    assert array_of_words(ids) == encode(["bytes32[]"], [ids])
+    assert array_of_words(receipts) == encode(["(bytes32,bytes32,uint32)[]"], [receipts])
+
+
+@pytest.mark.parametrize("value", [b"short", b"l" * 33, 2**256, -1, "0x" + "0" * 40])
+def test_what_fits_no_word_is_not_written(value):
+    with pytest.raises((ValueError, OverflowError)):
+        array_of_words([value])
 
 
 def test_a_tasks_whole_life_is_told_by_events_and_agrees_with_storage(
