@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from auditor.case import History
 from chain import deployment as deployments
 from chain.devnet import Devnet, dev_account
-from chain.follower import Follower
 from chain.market import Market
 from chain.process import start_ticks
 from chain.rpc import Rpc
@@ -173,7 +173,7 @@ class MarketPlace:
 
     def events(self) -> tuple[Event, ...]:
         """All of the market's so far."""
-        return Follower(self.rpc, self.devnet.deployment).poll().events
+        return History.fetch(self.rpc, self.devnet.deployment).events
 
     def operator_units(self) -> tuple[int, int]:
         """Free and locked."""

@@ -131,6 +131,14 @@ class Requester:
             yield
 
 
+def test_books_are_held_against_the_whole_chain_however_long_it_is(place):
+    place.submit(place.request())
+    place.rpc.call("hardhat_mine", hex(5_000))
+    late = place.submit(place.request())
+    told = [event.task_id for event in place.events() if isinstance(event, lifecycle.TaskSubmitted)]
+    assert told[-1:] == late
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(SECS + 2 * PATIENCE_SECS)
 def test_nothing_is_lost_and_nothing_happens_twice(place, spawn, capsys):
