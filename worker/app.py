@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import signal
 import sqlite3
 import threading
 import time
@@ -30,14 +29,14 @@ from worker.calls import Calls
 from worker.champion import Champion
 from worker.classes import Classes
 from worker.config import WorkerConfig
-from worker.control import answer_requests
 from worker.database import Database, identity_of
 from worker.dispatch import Dispatcher
+from worker.drain import Drain
 from worker.engines import EngineHost
 from worker.errors import StateUnwritable
 from worker.evidence import Evidence
 from worker.fetching import Fetcher
-from worker.follow import ANNOUNCED_STORE, Poller
+from worker.follow import Poller
 from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
 from worker.learning import Learning
@@ -47,12 +46,14 @@ from worker.logs import logging_to
 from worker.machine import Machine
 from worker.models import serve
 from worker.outbox import Outbox
-from worker.policy import Policy, Rates
+from worker.policy import Policy
+from worker.policy_now import policy_now
 from worker.reconciler import Parts, Reconciler
 from worker.retraining import Retraining
 from worker.selection import Chooser
 from worker.steady import steady_secs
 from worker.storing import Storer
+from worker.upkeep import Upkeep
 from worker.view import View
 from worker.web import Web
 from worker.words import no_deposit, shown_moment
@@ -66,7 +67,6 @@ _ACCOUNT_SECS = 5.0
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
 _COLLECT_AFTER = 20_000
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GATHER_SECS, _LONGEST_GATHER_SECS = 0.005, 0.05
 
 
@@ -96,10 +96,8 @@ class Worker:
     ) -> None:
         self._woken = threading.Event()
         self._lock = threading.RLock()
-        self._draining = self._stopping = False
+        self._drain = Drain(config.operations.drain_secs)
         self._started: Reconciler | None = None
-        self._drain_until = float("inf")
-        self._parameters = deployment.parameters
         self._salt_of = partial(replica_salt, bytes(account.key))
         self._database = Database(config.database)
         self._database.bind(identity_of(deployment, self._address))
@@ -130,6 +128,16 @@ class Worker:
         self._dispatcher = Dispatcher(self._outbox, self._woken.set)
         follower = Follower(rpc, deployment, config.chain.confirmations)
         self._poller = Poller(follower, self._market, self._view, self._database, self._lock, self._woken.set)
+        self._upkeep = Upkeep(
+            market=self._market,
+            outbox=self._outbox,
+            view=self._view,
+            database=self._database,
+            lock=self._lock,
+            clock=self._poller.clock,
+            store_url=self._store.url,
+            keep_days=config.store.keep_days,
+        )
         self._heads = HeadWatch(websocket_of(rpc.url), self._poller.poll) if config.chain.heads else None
         self._chooser = Chooser(
             Selector(Champion(config).load()),
@@ -153,25 +161,16 @@ class Worker:
 
         Beside its file the log goes to `shown`, or else to standard error.
         """
-        # Only a process's main thread may take signals; elsewhere `stop` does the same.
-        numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
-        previous = {
-            number: signal.signal(number, self._on_signal)
-            for number in numbers
-            if signal.getsignal(number) is not signal.SIG_IGN
-        }
         scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
         )
         log = self._config.state_dir / "worker.log"
-        with logging_to(log, self._config.operations.log_level, shown):
+        with self._drain.on_signals(), logging_to(log, self._config.operations.log_level, shown):
             try:
                 self._work(scheduler)
             except sqlite3.OperationalError as error:
                 # What memory holds may be ahead of the database now: only a new start is sure of both.
                 raise StateUnwritable(str(self._config.state_dir), str(error)) from error
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         return 0
 
     def _work(self, scheduler: BackgroundScheduler) -> None:
@@ -184,27 +183,14 @@ class Worker:
 
     def stop(self, *, now: bool = False) -> None:
         """Take no more work and end once what is claimed is posted and settled; `now` ends at once."""
-        self._ask_to_stop(now=now)
+        self._drain.ask(now=now)
         self._woken.set()
-
-    def _ask_to_stop(self, *, now: bool) -> None:
-        self._drain_until = min(self._drain_until, time.monotonic() + self._config.operations.drain_secs)
-        self._draining = True
-        self._stopping = self._stopping or now
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        # A terminal that closes may say so more than once.
-        now = self._draining and number != signal.SIGHUP
-        LOG.info("%s: %s", signal.Signals(number).name, "stopping at once" if now else "draining")
-        # The main loop sees it within a moment. Waking it takes the event's lock, which the code that the signal
-        # interrupted may hold: the process would wait for itself for ever.
-        self._ask_to_stop(now=now)
 
     def _start(self) -> bool:
         """Whether there is anything to go on with: not if the worker was stopped while it read the chain."""
         LOG.info("worker %s on market %s", self._address, self._market.deployment.market)
-        self._poller.catch_up(lambda: self._draining)
-        if self._draining:
+        self._poller.catch_up(lambda: self._drain.draining)
+        if self._drain.draining:
             LOG.info("stopped before the chain was read to its end; the next start reads on")
             return False
         self._poller.refresh_account()
@@ -245,24 +231,18 @@ class Worker:
         self._host.start()
         self._web.start()
         self._dispatcher.start()
-        self._announce()
+        self._upkeep.announce()
         # What is loaded stays: the collector need not walk through it, nor come after every few hundred objects.
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER)
         self._write_live()
         return True
 
-    def _announce(self) -> None:
-        """Where the answers are, unless the chain says so already."""
-        announced = self._database.meta(ANNOUNCED_STORE)
-        if announced != self._store.url and not self._outbox.under_way(Call.ANNOUNCE):
-            self._outbox.send(Call.ANNOUNCE, self._market.announce_store(self._store.url))
-
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
         scheduler.add_job(self._poller.poll, "interval", seconds=self._config.chain.poll_ms / 1000, id="poll")
         scheduler.add_job(self._poller.refresh_account, "interval", seconds=_ACCOUNT_SECS, id="account")
         scheduler.add_job(self._woken.set, "interval", seconds=_STEP_SECS, id="reconcile")
-        scheduler.add_job(self._answer, "interval", seconds=_REQUEST_SECS, id="requests")
+        scheduler.add_job(self._upkeep.answer, "interval", seconds=_REQUEST_SECS, id="requests")
         scheduler.add_job(self._write_live, "interval", seconds=_LIVE_SECS, id="live")
         scheduler.add_job(self._learning.refresh, "interval", seconds=_LEARNING_SECS, id="learning")
         now = datetime.now(UTC)
@@ -274,7 +254,7 @@ class Worker:
                 self._retraining.run, "interval", hours=hours, id="retrain", next_run_time=begin
             )
         scheduler.add_job(
-            self._clean_up, "interval", seconds=_HOUSEKEEPING_SECS, id="clean-up", next_run_time=now
+            self._upkeep.clean_up, "interval", seconds=_HOUSEKEEPING_SECS, id="clean-up", next_run_time=now
         )
         # It warns of every run that is put off while the last one goes on; that is as it should be here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -284,7 +264,7 @@ class Worker:
 
     def _loop(self) -> None:
         step_secs = 0.0
-        while not self._stopping:
+        while not self._drain.stopping:
             self._woken.wait(_SENDING_STEP_SECS if self._outbox.open else _STEP_SECS)
             self._woken.clear()
             if self._poller.failure is not None:
@@ -303,18 +283,18 @@ class Worker:
                 LOG.warning("%s", error)
                 time.sleep(_STEP_SECS)
             step_secs = time.monotonic() - began
-            if self._draining and self._drained():
+            if self._drain.draining and self._drained():
                 LOG.info("drained")
                 return
 
     def _drained(self) -> bool:
-        if time.monotonic() > self._drain_until:
+        left_secs = self._drain.left_secs
+        if left_secs < 0:
             LOG.warning("drained for %g s; the rest is owed and waits", self._config.operations.drain_secs)
             return True
         if not self._reconciler.idle:
             return False
         ends = [end for _, end in self._view.owed()]
-        left_secs = self._drain_until - time.monotonic()
         # A window that ends too late is settled by whoever comes next: the payee is read from storage.
         return not any(end - self._poller.clock().chain_secs < left_secs for end in ends)
 
@@ -348,38 +328,15 @@ class Worker:
         return self._started
 
     def _policy(self) -> Policy:
-        config, engine = self._config, self._host.status()
-        rates = engine.rates
-        return Policy(
-            models=frozenset(self._models),
-            bond_unit_units=self._parameters.bond_unit_units,
-            max_bond_units=config.price.max_bond_units,
-            max_output_tokens=config.limits.max_output_tokens,
-            units_per_engine_sec=config.price.units_per_engine_sec,
-            low_output_share=config.price.low_output_share,
-            gas_per_task=config.price.gas_per_task,
-            base_fee_wei=self._view.base_fee_wei,
-            lease_margin=config.limits.lease_margin,
-            spare_secs=config.limits.spare_secs,
-            batch_tasks=config.batches.tasks,
-            batch_prompts=config.batches.prompts,
-            batch_secs=config.batches.secs,
-            fetch_ahead=config.batches.fetch_ahead,
-            fetch_ahead_tokens=config.batches.fetch_ahead_tokens,
-            attempts=config.engine.attempts,
-            withdraw_above_units=config.price.withdraw_above_units,
-            batch_tokens=min(map(self._host.kv_tokens, self._models.values())),
-            output_share=engine.output_share,
-            give_up_over=config.limits.give_up_over,
-            draining=self._draining,
-            currency=self._market.deployment.currency,
-            rates=rates if rates != Rates() else self._rates,
+        return policy_now(
+            self._config,
+            self._market.deployment,
+            self._models,
+            self._view,
+            self._host,
+            self._rates,
+            draining=self._drain.draining,
         )
-
-    def _answer(self) -> None:
-        # As everywhere: first this lock, then the database's.
-        with self._lock:
-            answer_requests(self._database, self._outbox, self._market, self._view)
 
     def _write_live(self, *, final: bool = False) -> None:
         self._snapshot.write(
@@ -391,16 +348,7 @@ class Worker:
             silent_secs=self._poller.silent_secs,
             reorgs=self._poller.reorgs,
             transactions=len(self._outbox.open),
-            draining=self._draining,
+            draining=self._drain.draining,
             running=not final,
             lock=self._lock,
         )
-
-    def _clean_up(self) -> None:
-        with self._lock:
-            # A reorganisation may have taken it back.
-            self._announce()
-            self._view.drop_ended()
-            self._database.drop_result_bytes()
-            old = int(self._poller.clock().chain_secs - self._config.store.keep_days * 86_400)
-            self._database.forget_ended_before(old)

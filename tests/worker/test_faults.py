@@ -352,7 +352,7 @@ def test_a_signal_is_taken_wherever_it_finds_the_main_loop(place):
 
     def interrupted():
         with held:
-            worker._on_signal(signal.SIGTERM, None)
+            worker._drain._on_signal(signal.SIGTERM, None)
         handled.set()
 
     threading.Thread(target=interrupted, daemon=True).start()
