@@ -70,7 +70,7 @@ class EngineCrashed(EngineError):
 class EngineOutOfMemory(EngineCrashed):
     """The engine asked for more memory than there is: it said so itself, or the kernel killed it for that."""
 
-    code = "ENGINE-010"
+    code = "ENGINE-012"
 
 
 class EngineHung(EngineError, TimeoutError):

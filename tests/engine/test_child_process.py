@@ -206,7 +206,7 @@ def test_an_engine_without_memory_says_so(engines: list[ChildEngine]):
     engine = fake(engines, hoard_after_tokens=8, tokens_per_sec=50)
     engine.start(START_SECS)
     engine.submit([ask(PROMPT, max_tokens=64)])
-    with pytest.raises(EngineOutOfMemory, match="ENGINE-010 fake engine: MemoryError"):
+    with pytest.raises(EngineOutOfMemory, match="ENGINE-012 fake engine: MemoryError"):
         events_until_error(engine)
 
 
