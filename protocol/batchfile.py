@@ -10,11 +10,13 @@ from protocol.digest import (
     JsonValue,
     MalformedJson,
     canonical_json,
+    canonical_text,
     from_hex,
     parse_json,
     to_hex,
 )
 from protocol.errors import BadInput
+from protocol.form import Form, blank
 from protocol.merkle import output_root
 from protocol.params import MAX_OUTPUT_TOKENS, GenerationParams
 from protocol.receipt import TableRow
@@ -201,7 +203,7 @@ def read_prompt_line(number: int, line: dict[str, JsonValue], limits: FileLimits
 
 def write_output(entries: Sequence[OutputEntry]) -> bytes:
     """OpenAI Batch output lines; `choices[0]` also carries `token_ids`. Same entries, same bytes."""
-    return _lines(_entry_line(index, entry) for index, entry in enumerate(entries))
+    return b"".join(_entry_line(index, entry) + b"\n" for index, entry in enumerate(entries))
 
 
 def read_output(data: bytes, limits: FileLimits = DEFAULT_LIMITS) -> OutputFile:
@@ -284,34 +286,49 @@ def _prompt_line(prompt: Prompt) -> dict[str, JsonValue]:
     return {"custom_id": prompt.custom_id, "method": "POST", "url": url, "body": body}
 
 
-def _entry_line(index: int, entry: OutputEntry) -> dict[str, JsonValue]:
-    head: dict[str, JsonValue] = {"id": f"quern-{index}", "custom_id": entry.custom_id}
+def _output_line(kind: str, choice: dict[str, JsonValue]) -> Form:
+    """A line of a prompt that was served; `choice` says where its text stands."""
+    body: dict[str, JsonValue] = {
+        "object": kind,
+        "choices": [
+            {"index": 0, "finish_reason": blank("reason"), "token_ids": blank("token_ids"), **choice},
+        ],
+        "usage": {
+            "prompt_tokens": blank("prompt_tokens"),
+            "completion_tokens": blank("completion_tokens"),
+            "total_tokens": blank("total_tokens"),
+        },
+    }
+    response: dict[str, JsonValue] = {"status_code": 200, "request_id": blank("line_id"), "body": body}
+    return Form(
+        {"id": blank("line_id"), "custom_id": blank("custom_id"), "response": response, "error": None}
+    )
+
+
+_CHAT_LINE = _output_line("chat.completion", {"message": {"role": "assistant", "content": blank("text")}})
+_COMPLETION_LINE = _output_line("text_completion", {"text": blank("text")})
+
+
+def _entry_line(index: int, entry: OutputEntry) -> bytes:
     if entry.error is not None:
-        return {**head, "response": None, "error": {"code": "not_served", "message": entry.error}}
-    choice: dict[str, JsonValue] = {
-        "index": 0,
-        "finish_reason": entry.finish_reason,
-        "token_ids": list(entry.token_ids),
-    }
-    if entry.is_chat:
-        choice["message"] = {"role": "assistant", "content": entry.text}
-    else:
-        choice["text"] = entry.text
-    usage = {
-        "prompt_tokens": entry.prompt_tokens,
-        "completion_tokens": len(entry.token_ids),
-        "total_tokens": entry.prompt_tokens + len(entry.token_ids),
-    }
-    body = {
-        "object": "chat.completion" if entry.is_chat else "text_completion",
-        "choices": [choice],
-        "usage": usage,
-    }
-    return {
-        **head,
-        "response": {"status_code": 200, "request_id": f"quern-{index}", "body": body},
-        "error": None,
-    }
+        return canonical_json(
+            {
+                "id": f"quern-{index}",
+                "custom_id": entry.custom_id,
+                "response": None,
+                "error": {"code": "not_served", "message": entry.error},
+            }
+        )
+    return (_CHAT_LINE if entry.is_chat else _COMPLETION_LINE).filled(
+        line_id=f'"quern-{index}"',
+        custom_id=canonical_text(entry.custom_id),
+        reason=canonical_text(entry.finish_reason),
+        text=canonical_text(entry.text),
+        token_ids=f"[{','.join(map(str, entry.token_ids))}]",
+        prompt_tokens=entry.prompt_tokens,
+        completion_tokens=len(entry.token_ids),
+        total_tokens=entry.prompt_tokens + len(entry.token_ids),
+    )
 
 
 def _read_entry(number: int, line: dict[str, JsonValue]) -> OutputEntry:

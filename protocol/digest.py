@@ -70,6 +70,11 @@ def canonical_json(value: JsonValue) -> bytes:
         raise NotCanonical(str(error)) from error
 
 
+def canonical_text(text: str) -> str:
+    """`canonical_json` of a text, undecoded: half of a surrogate pair is still in it."""
+    return _ENCODER.encode(text)
+
+
 def json_digest(value: JsonValue) -> bytes:
     """sha256 of the canonical JSON."""
     return sha256(canonical_json(value))

@@ -2,12 +2,23 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from protocol.abi import address_word, parse_address, uint_word
-from protocol.digest import JsonValue, canonical_json, from_hex, json_digest, keccak, parse_json, to_hex
+from protocol.digest import (
+    JsonValue,
+    canonical_json,
+    canonical_text,
+    from_hex,
+    json_digest,
+    keccak,
+    parse_json,
+    sha256,
+    to_hex,
+)
 from protocol.domain import Domain, typed_digest
 from protocol.errors import BadInput
+from protocol.form import Form, blank
 
 BODY_TYPE = (
     "Body(bytes32 taskId,address worker,bytes32 outputRoot,bytes32 tableDigest,bytes32 engineDigest,"
@@ -122,7 +133,38 @@ def replica_salt(private_key: bytes, task_id: bytes) -> bytes:
 
 def table_digest(table: tuple[TableRow, ...]) -> bytes:
     """sha256 of the canonical JSON list of [output tokens, finish reason], one per prompt in input order."""
-    return json_digest(_table_json(table))
+    return sha256(_table_text(table).encode())
+
+
+def document_bytes(
+    domain: Domain,
+    body: Body,
+    output_tokens: int,
+    table: tuple[TableRow, ...],
+    *,
+    engine: bytes,
+    selection: bytes,
+    timings: bytes,
+) -> bytes:
+    """A `ReceiptDocument` as it is stored; `engine`, `selection` and `timings` are canonical JSON already."""
+    return _DOCUMENT.filled(
+        chain_id=domain.chain_id,
+        market=canonical_text(domain.market),
+        task_id=_hex_text(body.task_id),
+        worker=canonical_text(body.worker),
+        output_root=_hex_text(body.output_root),
+        table_digest=_hex_text(body.table_digest),
+        engine_digest=_hex_text(body.engine_digest),
+        strategy_digest=_hex_text(body.strategy_digest),
+        prompt_tokens=body.prompt_tokens,
+        started_at_ms=body.started_at_ms,
+        finished_at_ms=body.finished_at_ms,
+        output_tokens=output_tokens,
+        table=_table_text(table),
+        engine=engine.decode(),
+        selection=selection.decode(),
+        timings=timings.decode(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,32 +199,16 @@ class ReceiptDocument:
         if counted != self.output_tokens:
             raise BadReceipt("output_tokens", self.output_tokens, f"the table adds up to {counted}")
 
-    def to_json(self) -> dict[str, JsonValue]:
-        body = self.body
-        return {
-            "quern": DOCUMENT_VERSION,
-            "chain_id": self.domain.chain_id,
-            "market": self.domain.market,
-            "body": {
-                "task_id": to_hex(body.task_id),
-                "worker": body.worker,
-                "output_root": to_hex(body.output_root),
-                "table_digest": to_hex(body.table_digest),
-                "engine_digest": to_hex(body.engine_digest),
-                "strategy_digest": to_hex(body.strategy_digest),
-                "prompt_tokens": body.prompt_tokens,
-                "started_at_ms": body.started_at_ms,
-                "finished_at_ms": body.finished_at_ms,
-            },
-            "output_tokens": self.output_tokens,
-            "table": _table_json(self.table),
-            "engine": self.engine,
-            "selection": self.selection,
-            "timings": self.timings,
-        }
-
     def encoded(self) -> bytes:
-        return canonical_json(self.to_json())
+        return document_bytes(
+            self.domain,
+            self.body,
+            self.output_tokens,
+            self.table,
+            engine=canonical_json(self.engine),
+            selection=canonical_json(self.selection),
+            timings=canonical_json(self.timings),
+        )
 
     @staticmethod
     def decode(data: bytes) -> "ReceiptDocument":
@@ -220,23 +246,20 @@ class ReceiptDocument:
 _DOCUMENT_FIELDS = frozenset(
     {"quern", "chain_id", "market", "body", "output_tokens", "table", "engine", "selection", "timings"}
 )
-_BODY_FIELDS = frozenset(
-    {
-        "task_id",
-        "worker",
-        "output_root",
-        "table_digest",
-        "engine_digest",
-        "strategy_digest",
-        "prompt_tokens",
-        "started_at_ms",
-        "finished_at_ms",
-    }
-)
+_BODY_FIELDS = frozenset(field.name for field in fields(Body))
+_BLANKS: dict[str, JsonValue] = {name: blank(name) for name in _DOCUMENT_FIELDS - {"quern", "body"}}
+_DOCUMENT = Form({"quern": DOCUMENT_VERSION, "body": {name: blank(name) for name in _BODY_FIELDS}, **_BLANKS})
 
 
-def _table_json(table: tuple[TableRow, ...]) -> list[JsonValue]:
-    return [[row.output_tokens, row.finish_reason] for row in table]
+def _hex_text(digest: bytes) -> str:
+    """In canonical JSON."""
+    return f'"0x{digest.hex()}"'
+
+
+def _table_text(table: tuple[TableRow, ...]) -> str:
+    """In canonical JSON."""
+    rows = (f"[{row.output_tokens},{canonical_text(row.finish_reason)}]" for row in table)
+    return f"[{','.join(rows)}]"
 
 
 def _read_table(value: JsonValue) -> tuple[TableRow, ...]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from engine.base import Completion
 from protocol.batchfile import OutputEntry, OutputFile, write_output
-from protocol.digest import JsonValue
+from protocol.digest import JsonValue, canonical_json
 from protocol.domain import Domain
-from protocol.receipt import Body, ReceiptDocument, body_digest, table_digest
+from protocol.receipt import Body, body_digest, document_bytes, table_digest
 from worker.database import Result
 from worker.inputs import CheckedInput
 from worker.kept import Resumption
@@ -47,19 +47,11 @@ def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
         started_at_ms=int(generated.started_at * 1000),
         finished_at_ms=int(generated.finished_at * 1000),
     )
-    document = ReceiptDocument(
-        domain=domain,
-        body=body,
-        output_tokens=output.output_tokens(),
-        table=table,
-        engine={},
-        selection={},
-        timings=_timings(generated),
-    )
+    tokens = output.output_tokens()
     return Result(
         task_id=generated.task_id,
         body=body_digest(domain, body),
-        output_tokens=document.output_tokens,
+        output_tokens=tokens,
         prompt_tokens=body.prompt_tokens,
         prompts=len(output.entries),
         strategy=run.strategy,
@@ -67,7 +59,15 @@ def result_of(generated: Generated, domain: Domain, worker: str) -> Result:
         started_ms=body.started_at_ms,
         finished_ms=body.finished_at_ms,
         output=write_output(output.entries),
-        receipt=_with_run(document.encoded(), run),
+        receipt=document_bytes(
+            domain,
+            body,
+            tokens,
+            table,
+            engine=run.engine,
+            selection=run.selection,
+            timings=canonical_json(_timings(generated)),
+        ),
     )
 
 
@@ -77,15 +77,6 @@ def _why(generated: Generated) -> str:
         last = generated.resumed[-1]
         why += f"; taken up again with {last.prompts} prompts finished and {last.tokens} tokens"
     return why
-
-
-def _with_run(document: bytes, run: Run) -> bytes:
-    """The document's canonical bytes with what its group shares put in: encoding that anew for each task would cost
-    more than everything else.
-    """
-    for name, value in ((b"engine", run.engine), (b"selection", run.selection)):
-        document = document.replace(b'"%s":{}' % name, b'"%s":%s' % (name, value), 1)
-    return document
 
 
 def _entry(generated: Generated, place: int) -> OutputEntry:

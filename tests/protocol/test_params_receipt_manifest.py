@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.digest import JsonValue, MalformedJson, json_digest
+from protocol.digest import JsonValue, MalformedJson, canonical_json, json_digest
 from protocol.domain import Domain
 from protocol.manifest import (
     MalformedManifest,
@@ -107,6 +107,11 @@ def test_a_receipt_is_read_back_and_agrees_with_itself():
     assert found == document()
     assert found.receipt().body == body_digest(DOMAIN, document().body)
     assert found.receipt().output_tokens == 12
+
+
+def test_a_receipt_is_stored_as_canonical_json():
+    encoded = document().encoded()
+    assert canonical_json(json.loads(encoded)) == encoded
 
 
 @pytest.mark.parametrize(
