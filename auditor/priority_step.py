@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from auditor.case import Case
 from auditor.findings import Finding, Lacking
-from chain.deployment import Parameters
 from protocol.digest import to_hex
 from protocol.inversion import Inversion, inversion
 from protocol.lifecycle import Event, InversionRecorded, TaskClaimed
+from protocol.parameters import Parameters
 from protocol.priority import rank_key
 from protocol.replay import MarketReplay
 

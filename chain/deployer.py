@@ -10,13 +10,14 @@ from eth_account.signers.local import LocalAccount
 from chain.bindings import PanelArbiterAbi
 from chain.call import Call, simulate
 from chain.compiler import Artifact, compile_contracts
-from chain.deployment import ArbiterKind, Deployment, Parameters
+from chain.deployment import ArbiterKind, Deployment
 from chain.rpc import NodeError, Rpc
 from chain.token import Token
 from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.currency import ETHER
 from protocol.digest import keccak
 from protocol.errors import BadInput, QuernError
+from protocol.parameters import Parameters
 
 _PARAMETERS_TYPE = "(uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint64,uint64,uint64,address,address)"
 _PANEL_TYPES = ("address[]", "uint8", "uint32", "uint32")

@@ -1,6 +1,6 @@
 """Which market, on which chain: the file a deployment leaves, and the check that it still holds."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -9,14 +9,13 @@ from chain.rpc import Rpc, StaleHead
 from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.currency import ETHER, Currency
 from protocol.digest import JsonValue, canonical_json, from_hex, keccak, parse_json, to_hex
-from protocol.domain import ETHER_UNITS, UNIT_WEI, Domain
+from protocol.domain import Domain
 from protocol.errors import BadInput, NotYet
 from protocol.parameters import Parameters
 
 FILE_VERSION = 2
 _MAX_FILE_BYTES = 64 * 1024
 _PARAMETER_ADDRESSES = ("arbiter", "token")
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 class NoDeployment(NotYet):
@@ -50,37 +49,6 @@ class ChainReset(BadInput):
     def __init__(self, field: str, value: object) -> None:
         fix = "the chain was reset since the deployment; run `quern devnet down`, then `quern devnet up`"
         super().__init__("CHAIN-013", field, value, fix)
-
-
-_DEVNET = Parameters(
-    window_secs=5,
-    answer_time_secs=20,
-    arbiter_timeout_secs=120,
-    min_lease_secs=5,
-    max_life_secs=_DAY,
-    inversion_grace_secs=5,
-    bond_unit_units=ETHER_UNITS // 1_000,
-    challenge_bond_units=ETHER_UNITS // 500,
-    demand_fee_units=ETHER_UNITS // 5_000,
-    age_rate_wei=UNIT_WEI,
-)
-PRESETS = {
-    "devnet": _DEVNET,
-    "bench": replace(_DEVNET, window_secs=1),
-    "public": replace(
-        _DEVNET,
-        window_secs=_HOUR,
-        answer_time_secs=_HOUR,
-        arbiter_timeout_secs=3 * _DAY,
-        min_lease_secs=_MINUTE // 2,
-        max_life_secs=30 * _DAY,
-        inversion_grace_secs=_MINUTE,
-    ),
-}
-
-
-# How long a panel votes: seconds to commit and to reveal.
-PANEL_SECS = {"devnet": (20, 20), "bench": (20, 20), "public": (_DAY, _DAY // 2)}
 
 
 class ArbiterKind(StrEnum):
@@ -207,19 +175,3 @@ def _read_parameters(value: dict[str, JsonValue]) -> Parameters:
     if len(numbers) + len(_PARAMETER_ADDRESSES) != len(value):
         raise TypeError("a parameter is no whole number")
     return Parameters(**numbers, arbiter=arbiter, token=token)
-
-
-__all__ = [
-    "PANEL_SECS",
-    "PRESETS",
-    "ArbiterKind",
-    "BadDeployment",
-    "ChainReset",
-    "Deployment",
-    "NoDeployment",
-    "Parameters",
-    "WrongChain",
-    "check",
-    "load",
-    "save",
-]

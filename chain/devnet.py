@@ -17,8 +17,9 @@ from eth_account.signers.local import LocalAccount
 from chain import deployment as deployments
 from chain import process
 from chain.deployer import PanelTerms, deploy
-from chain.deployment import PANEL_SECS, PRESETS, Deployment
+from chain.deployment import Deployment
 from chain.node import HARDHAT_DIR, hardhat_cli, node_binary
+from chain.presets import PANEL_SECS, PRESETS
 from chain.rpc import Rpc, RpcUnavailable
 from protocol.digest import JsonValue, canonical_json, parse_json
 from protocol.errors import BadInput, NotYet, QuernError

@@ -48,7 +48,8 @@ def deploy(
     by an arbiter of your choice.
     """
     from chain.deployer import deploy as put_on_chain
-    from chain.deployment import PRESETS, save
+    from chain.deployment import save
+    from chain.presets import PRESETS
     from chain.rpc import Rpc
     from protocol.abi import ZERO_ADDRESS, parse_address
 
@@ -79,7 +80,7 @@ def _panel(
 ) -> "PanelTerms | None":
     """The panel that was asked for; none where an arbiter is named."""
     from chain.deployer import PanelTerms
-    from chain.deployment import PANEL_SECS
+    from chain.presets import PANEL_SECS
     from protocol.abi import parse_address
     from protocol.errors import BadInput
 

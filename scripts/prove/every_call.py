@@ -6,10 +6,11 @@ from eth_typing import Hash32
 
 from chain.call import Call
 from chain.deployer import Creator, PanelTerms, deploy
-from chain.deployment import PRESETS, Deployment
+from chain.deployment import Deployment
 from chain.devnet import PANEL_ACCOUNTS, dev_account
 from chain.market import Market
 from chain.panel import Panel
+from chain.presets import PRESETS
 from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.token import Token

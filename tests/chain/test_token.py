@@ -7,10 +7,11 @@ from eth_typing import Hash32
 
 from chain import deployment as deployments
 from chain.deployer import ArbiterTooSlow, Creator, NotAnArbiter, PanelTerms, deploy
-from chain.deployment import PRESETS, ArbiterKind
+from chain.deployment import ArbiterKind
 from chain.devnet import dev_account
 from chain.market import Market
 from chain.panel import NoPanel, Panel
+from chain.presets import PRESETS
 from chain.revert import MarketRevert
 from chain.sender import Sender
 from chain.token import NotAToken, Token

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chain.deployment import PRESETS, check, load
+from chain.deployment import check, load
 from chain.devnet import dev_account
 from chain.panel import Panel
+from chain.presets import PRESETS
 from protocol.abi import ZERO_ADDRESS
 from quern.devnet import Preset
 from tests.quern.conftest import Desk

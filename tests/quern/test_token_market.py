@@ -6,9 +6,9 @@ import pytest
 
 from chain import deployment as deployments
 from chain.deployer import Creator, PanelTerms, deploy
-from chain.deployment import PRESETS
 from chain.devnet import dev_account
 from chain.market import Market
+from chain.presets import PRESETS
 from chain.sender import Sender
 from chain.token import Token
 from tests.chain.coin import coin
