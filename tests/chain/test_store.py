@@ -200,7 +200,7 @@ def test_a_driver_that_is_not_installed_is_unavailable():
 
 
 def test_a_server_that_says_nothing_holds_nobody(monkeypatch):
-    monkeypatch.setattr("chain.store._HTTP_SILENT_SECS", 0.3)
+    monkeypatch.setattr("chain.backends._HTTP_SILENT_SECS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
         started = time.monotonic()
