@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 # A node that lags catches up sooner; what stays longer is the chain.
-_STRANGE_SECS = 2.0
+STRANGE_SECS = 2.0
 
 
 class Nonces:
@@ -22,7 +22,7 @@ class Nonces:
         """
         if mined < self._highest:
             since = self._lower_since = self._clock() if self._lower_since is None else self._lower_since
-            if self._clock() - since < _STRANGE_SECS:
+            if self._clock() - since < STRANGE_SECS:
                 return False
         self._highest, self._lower_since = mined, None
         return True
@@ -37,4 +37,4 @@ class Nonces:
             return None
         if self._gap != mined:
             self._gap, self._gap_since = mined, self._clock()
-        return mined if self._clock() - self._gap_since >= _STRANGE_SECS else None
+        return mined if self._clock() - self._gap_since >= STRANGE_SECS else None

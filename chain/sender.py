@@ -15,7 +15,8 @@ from chain.events import decode_logs
 from chain.gas import gas_limits
 from chain.journal import Intent, IntentState, Journal, MemoryJournal, TxReceipt
 from chain.look import Look, read_chain
-from chain.nonces import Nonces
+from chain.nonces import STRANGE_SECS, Nonces
+from chain.refusals import is_final, lacks_funds, taken
 from chain.revert import decode_revert
 from chain.rpc import NodeError, Rpc, RpcUnavailable
 from protocol.domain import UNIT_WEI
@@ -24,13 +25,7 @@ from protocol.errors import BadInput, NotYet, QuernError
 # A node takes a replacement only if both fees grew by an eighth.
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
 _POLL_SECS = 0.05
-_STRANGE_SECS = 2.0
 _TRANSFER_GAS = 21_000
-
-# The node has it, or had it: only the chain knows the outcome.
-_UNKNOWN_OUTCOME = ("already known", "known transaction", "already imported", "nonce too low", "underpriced")
-# It would be taken later: keep the bytes and send them again.
-_SEND_AGAIN = ("nonce too high", "nonce gap", "txpool is full", "mempool", "timeout")
 
 
 class NotEnoughEther(BadInput):
@@ -220,7 +215,7 @@ class Sender:
     def _missing(self, intent: Intent) -> Intent:
         """The nonce is used and no version of ours has a receipt. A node may lag, so it must stay so for a while."""
         since = self._missing_since.setdefault(intent.key, self._clock())
-        if self._clock() - since < _STRANGE_SECS:
+        if self._clock() - since < STRANGE_SECS:
             return intent
         del self._missing_since[intent.key]
         reason = f"nonce {intent.nonce} was used by another transaction of this key"
@@ -335,10 +330,10 @@ class Sender:
         refusal: QuernError | None = None
         heard: list[Intent] = []
         for intent, answer in zip(ready, answers, strict=True):
-            if isinstance(answer, NodeError) and _says(answer, ("insufficient funds", "enough funds")):
+            if isinstance(answer, NodeError) and lacks_funds(answer):
                 refusal = answer
-            elif isinstance(answer, NodeError) and _not_taken(answer):
-                if _never_to_be_mined(intent, answer):
+            elif isinstance(answer, NodeError) and not taken(answer):
+                if _never_taken(intent) and is_final(answer):
                     # Its nonce is free again and goes to the next.
                     reason = f"the node refuses it: {answer.message}"
                     heard.append(replace(intent, state=IntentState.DROPPED, reason=reason))
@@ -355,21 +350,11 @@ class Sender:
         self._ended += [intent for intent in changed if intent.ended]
 
 
-def _not_taken(error: NodeError) -> bool:
-    """A revert under automine is mined, and only then reported."""
-    return not (error.data is not None or _says(error, (*_UNKNOWN_OUTCOME, "revert")))
-
-
-def _never_to_be_mined(intent: Intent, error: NodeError) -> bool:
-    """Bytes the node did not take, where no version of them was ever taken, and none will be."""
-    return not _says(error, _SEND_AGAIN) and len(intent.hashes) == 1 and not intent.sent_at
+def _never_taken(intent: Intent) -> bool:
+    """Whether no node has ever taken a version of it."""
+    return len(intent.hashes) == 1 and not intent.sent_at
 
 
 def _most_wei(intent: Intent) -> int:
     """The most a transaction can take from the balance."""
     return intent.gas_limit * intent.max_fee_wei + intent.call.value_wei
-
-
-def _says(error: NodeError, phrases: Sequence[str]) -> bool:
-    said = error.message.lower()
-    return any(phrase in said for phrase in phrases)
