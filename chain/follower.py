@@ -121,6 +121,7 @@ class Follower:
         while True:
             upto = min(last, cursor.number + self._range)
             smaller = max(1, (upto - cursor.number) // 2)
+            before = head if upto == head.number else self._rpc.block(upto)
             try:
                 logs, blocks = self._ask(cursor.number, upto)
             except NodeSlow:
@@ -138,12 +139,15 @@ class Follower:
             raise GarbledAnswer(self._rpc.masked_url, "garbled logs")
         events = decode_logs(self._rpc, logs)
         chain = self._one_chain(cursor, blocks, events)
+        if before is None or before.hash != chain[-1].hash:
+            # The logs may be those of the chain before, or of one that was cut short, and then some are missing.
+            raise self._moved()
         marks = tuple(Cursor(block.number, block.hash) for block in chain if block.number > cursor.number)
         return News(events, marks[-1], head, complete=upto == last, marks=marks[:-1])
 
     def _ask(self, after: int, upto: int) -> tuple[JsonValue | NodeError, list[Block | None]]:
-        """Logs of the blocks after `after`, and the newest of these blocks; in one round trip, so that both are of one
-        chain. Where the blocks do not reach down to the first, the one before it comes along.
+        """Logs of the blocks after `after`, and the newest of these blocks, in one round trip. Where the blocks do not
+        reach down to the first, the one before it comes along.
         """
         numbers = list(range(max(after + 1, upto - _MARKED_BLOCKS + 1), upto + 1))
         if numbers[0] > after + 1:
@@ -172,7 +176,7 @@ class Follower:
             event.at.block_hash == hashes.get(event.at.block_number, event.at.block_hash) for event in events
         )
         if not (all(links) and all(sound)):
-            raise self._stale("its chain was reorganised while it was read")
+            raise self._moved()
         return blocks
 
     def _blocks(self, numbers: Iterable[int]) -> list[Block | None]:
@@ -183,6 +187,9 @@ class Follower:
         if isinstance(answer, NodeError):
             raise answer
         return None if answer is None else self._rpc.parse_block(answer)
+
+    def _moved(self) -> RpcUnavailable:
+        return self._stale("its chain was reorganised while it was read")
 
     def _stale(self, what: str) -> RpcUnavailable:
         return StaleHead(self._rpc.masked_url, what)

@@ -59,6 +59,23 @@ class Changing(Rpc):
         return super().batch(calls)
 
 
+class Torn(Rpc):
+    """The real node, which answers a batch call by call and has something done to it right after the logs."""
+
+    def __init__(self, rpc, change):
+        super().__init__(rpc.url)
+        self._change = change
+
+    def batch(self, calls):
+        answers = []
+        for call in calls:
+            answers += super().batch([call])
+            if call[0] == "eth_getLogs" and self._change is not None:
+                self._change, change = None, self._change
+                change()
+        return answers
+
+
 @pytest.fixture
 def deposit(rpc, market, asker):
     """Deposits an amount that names the deposit."""
@@ -216,6 +233,25 @@ def test_a_reorganisation_between_two_answers_of_a_poll_mixes_no_chains(rpc, mar
     assert batch.reorg_to == trail[0].number
     events, _ = follow(follower, ahead)
     assert amounts(events) == [200, 201, 202, 203]
+
+
+@pytest.mark.parametrize("confirmations", [0, 2])
+def test_a_reorganisation_right_after_the_logs_loses_no_event(rpc, market, deposit, confirmations):
+    """The old blocks had no events, so none of them tells that the new blocks are others."""
+    _, trail = follow(Follower(rpc, market.deployment), [])
+    snapshot = rpc.call("evm_snapshot")
+    rpc.call("hardhat_mine", hex(1 + confirmations))
+
+    def switch():
+        assert rpc.call("evm_revert", snapshot) is True
+        for units in range(2 + confirmations):
+            deposit(200 + units)
+
+    follower = Follower(Torn(rpc, switch), market.deployment, confirmations)
+    with pytest.raises(StaleHead):
+        follower.poll(trail)
+    events, _ = follow(follower, trail)
+    assert amounts(events) == [200, 201]
 
 
 def test_a_node_that_lacks_blocks_of_the_range_is_asked_again(rpc, market, deposit):
