@@ -39,6 +39,7 @@ from worker.words import shown_secs
 LOG = logging.getLogger("quern.worker")
 _RETRY_SECS = 2.0
 _DECLINED_LINES = 16
+_UNSAVED = frozenset({Stage.QUEUED, Stage.RUNNING, Stage.GENERATED})
 
 
 @dataclass(slots=True)
@@ -103,7 +104,9 @@ class Reconciler:
         self._stock.forget(task_id)
 
     def ended(self, task_id: bytes) -> None:
-        """Nothing is left to do for this task."""
+        """Nothing is left to do for this task, which an engine may have after a reorganisation took its lease away."""
+        if self._stock.artefacts.get(task_id, NOTHING_YET).stage in _UNSAVED:
+            self._parts.host.drop(task_id)
         self._stock.forget(task_id)
 
     def took_effect(self, call: Call, task_id: bytes) -> None:

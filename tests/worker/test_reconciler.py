@@ -76,6 +76,23 @@ def test_what_is_still_to_be_mined_is_under_way_again_after_a_reorganisation(dat
     assert made.artefacts[other.id].answering == {7}
 
 
+@pytest.mark.parametrize(
+    ("stage", "dropped"),
+    [(Stage.QUEUED, True), (Stage.RUNNING, True), (Stage.GENERATED, True), (Stage.SAVED, False)],
+)
+def test_the_engine_is_rid_of_a_task_that_ends_while_it_has_it(database, stage, dropped):
+    """Somebody else had it after a reorganisation took the lease away."""
+    seen = view(leased(1))
+    (task_id,) = seen.tasks
+    made = reconciler(database, seen)
+    gone: list[bytes] = []
+    made._parts.host.drop = gone.append
+    made._stock.of(task_id).stage = stage
+    made.ended(task_id)
+    assert gone == [task_id] * dropped
+    assert task_id not in made.artefacts
+
+
 def won() -> View:
     made = task(1, state=TaskState.POSTED, until=NOW + 5, replicas=3, equivalence=b"\x44" * 32)
     made.seats = tuple(Seat(who, SeatState.REVEALED, NOW + 60, b"verdict") for who in (ME, OTHER))
