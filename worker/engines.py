@@ -167,6 +167,8 @@ class EngineHost:
                 resident.drop(dropped & resident.running)
             except EngineError as error:
                 self._bury(resident, error)
+        # What was finished for a lease that is gone is not the result of one that came after it.
+        self._ready = [each for each in self._ready if each.task_id not in dropped]
         self._progress.forget(dropped | saved)
 
     def _clear_fallen(self) -> None:

@@ -11,6 +11,7 @@ from metainf import SelectionRecord
 from tests.worker.engine_room import EngineRoom, again, engine_room, job, served
 from tests.worker.harness import eventually
 from worker.fleet import Place, evicted
+from worker.jobs import Job
 from worker.results import Generated
 
 MODEL = served()
@@ -137,3 +138,26 @@ def test_a_task_that_is_dropped_and_comes_back_is_run(tmp_path, moment):
             [outcome] = room.run([again(task)])
             assert isinstance(outcome, Generated)
             room.host.submit([again(task)])
+
+
+def test_what_was_finished_for_a_lost_lease_is_not_taken_for_the_result_of_its_return(tmp_path):
+    """The lease is lost and back right after the engine is through, before anybody has heard of it."""
+    with engine_room(tmp_path, MODEL, fake_tokens_per_sec=40.0) as room:
+        host, task = room.host, job(MODEL, 1)
+        returned: list[Job] = []
+        drop_lost = host._drop_lost
+
+        def lost_and_back() -> None:
+            if host._ready and not returned:
+                returned.append(again(task))
+                host.drop(task.task_id)
+                host.submit(returned)
+            drop_lost()
+
+        host._drop_lost = lost_and_back  # type: ignore[method-assign]
+        [outcome] = room.run([task])
+        host.saved([task.task_id])
+        assert returned
+        assert isinstance(outcome, Generated)
+        room.run([job(MODEL, 2)])
+        assert not room.outcomes, "it came once"
