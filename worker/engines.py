@@ -278,6 +278,8 @@ class EngineHost:
             log_path=self._log_dir / "engine.log",
         )
         self._gauge.starting(strategy.name)
+        # A start may take minutes, in which what is finished can be posted.
+        self._publish()
         try:
             self._fleet.start(resident, settings.start_timeout_secs)
         except EngineError as error:

@@ -161,3 +161,20 @@ def test_what_was_finished_for_a_lost_lease_is_not_taken_for_the_result_of_its_r
         assert isinstance(outcome, Generated)
         room.run([job(MODEL, 2)])
         assert not room.outcomes, "it came once"
+
+
+def test_what_an_engine_has_finished_is_handed_out_before_another_starts(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        _ran_under(room, 1, "seqs-8")
+        first, second = job(MODEL, 2, strategies=("seqs-8",)), job(MODEL, 3, strategies=("block-32",))
+        fleet = room.host._fleet
+        start = fleet.start
+
+        def start_late(resident, secs):
+            eventually(lambda: first.task_id in room.outcomes, "the first is handed out", secs=20.0)
+            start(resident, secs)
+
+        fleet.start = start_late  # type: ignore[method-assign]
+        room.host.submit([first, second])
+        [outcome] = room.wait([second.task_id])
+        assert isinstance(outcome, Generated)
