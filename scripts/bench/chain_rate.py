@@ -18,8 +18,8 @@ _PARAMS = GenerationParams(max_tokens=32)
 _TIMEOUT_SECS = 1_200.0
 _POLL_MS = 20
 # An engine that costs nothing is kept busy by large batches alone.
-_ENGINE = Engine(kind="fake", slots=1_000)
-_BATCHES = Batches(tasks=500, prompts=500, secs=3_600.0, fetch_ahead=2_000, post_tasks=500, settle_tasks=500)
+_ENGINE = Engine(kind="fake", slots=2_000)
+_BATCHES = Batches(tasks=900, prompts=900, secs=3_600.0, fetch_ahead=2_000, post_tasks=900, settle_tasks=800)
 
 
 def main() -> None:
