@@ -186,6 +186,8 @@ def parse_json(field: str, data: bytes, *, max_bytes: int, max_depth: int = 16) 
 
 def _limit_depth(text: str, max_depth: int) -> None:
     """Brackets are counted before parsing, so that a bomb of brackets costs one pass and no stack."""
+    if text.count("[") + text.count("{") <= max_depth:
+        return
     depth = 0
     for mark in _STRUCTURE.finditer(text):
         kind = mark.group()[0]
