@@ -93,7 +93,10 @@ class Task:
         return all(seat.state is SeatState.REVEALED for seat in self.seats if seat.committed)
 
     def seat_of(self, worker: str) -> Seat | None:
-        return next((seat for seat in self.seats if seat.worker == worker), None)
+        for seat in self.seats:
+            if seat.worker == worker:
+                return seat
+        return None
 
     def place_of(self, worker: str) -> int:
         """Where the worker stands among the seats: who acts first where any of them may."""
