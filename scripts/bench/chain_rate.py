@@ -16,7 +16,6 @@ from worker.config import Batches, Engine, WorkerConfig
 
 _PARAMS = GenerationParams(max_tokens=32)
 _TIMEOUT_SECS = 1_200.0
-_POLL_MS = 20
 # An engine that costs nothing is kept busy by large batches alone.
 _ENGINE = Engine(kind="fake", slots=2_000)
 _BATCHES = Batches(tasks=900, prompts=900, secs=3_600.0, fetch_ahead=2_000, post_tasks=900, settle_tasks=800)
@@ -41,8 +40,6 @@ def _measure(home: Path, options: argparse.Namespace) -> dict[str, object]:
     try:
         inputs = [[Prompt("q", prompt=f"What is {number} + 1?")] for number in range(tasks)]
         config = place.config().model_copy(update={"engine": _ENGINE, "batches": _BATCHES})
-        # A node on the same machine bears being asked often.
-        config = config.model_copy(update={"chain": config.chain.model_copy(update={"poll_ms": _POLL_MS})})
         if options.open:
             _take_in(place, config, options.open)
         say(f"submitting {tasks} tasks")
