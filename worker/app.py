@@ -16,7 +16,7 @@ from chain.deployment import Deployment
 from chain.follower import Follower
 from chain.heads import HeadWatch, websocket_of
 from chain.market import Market
-from chain.rpc import Rpc
+from chain.rpc import NodeAway, Rpc, RpcUnavailable
 from chain.sender import Sender, SenderPolicy
 from chain.store import ContentStore
 from metainf import Selector
@@ -64,6 +64,7 @@ _HOUSEKEEPING_SECS = 60.0
 _REQUEST_SECS = 0.5
 _LIVE_SECS = 1.0
 _ACCOUNT_SECS = 5.0
+_NODE_PATIENCE_SECS, _NODE_AGAIN_SECS = 30.0, 0.5
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
 _COLLECT_AFTER = 20_000
@@ -81,7 +82,7 @@ class Worker:
         self._config = config
         deployment = deployments.load(config.chain.deployment)
         rpc = Rpc(config.chain.rpc_url or deployment.rpc_url, config.chain.timeout_secs)
-        deployments.check(deployment, rpc)
+        _check(deployment, rpc)
         account = keystore.unlock(config.keys.keystore, password)
         self._address = account.address
         self._key_lock = KeyLock(to_hex(deployment.genesis_hash), self._address, config.state_dir)
@@ -352,3 +353,20 @@ class Worker:
             running=not final,
             lock=self._lock,
         )
+
+
+def _check(deployment: Deployment, rpc: Rpc) -> None:
+    """A node that is there and does not answer well is given time, as it would be later. Raises as `deployments.check`,
+    and NodeAway at once: a wrong address is for the operator to mend.
+    """
+    give_up = time.monotonic() + _NODE_PATIENCE_SECS
+    while True:
+        try:
+            deployments.check(deployment, rpc)
+        except RpcUnavailable as error:
+            if isinstance(error, NodeAway) or time.monotonic() > give_up:
+                raise
+            LOG.info("%s", error)
+            time.sleep(_NODE_AGAIN_SECS)
+        else:
+            return

@@ -409,6 +409,20 @@ def test_a_node_that_says_nothing_for_a_while_is_waited_for(place, start):
     assert place.market.burned_units() == 0
 
 
+def test_a_node_that_hangs_while_the_worker_starts_is_waited_for(place, start):
+    config = place.config()
+    chain = config.chain.model_copy(update={"timeout_secs": 0.2})
+    ids = place.submit(place.request())
+    os.kill(place.devnet.pid, signal.SIGSTOP)
+    waking = threading.Timer(6, os.kill, (place.devnet.pid, signal.SIGCONT))
+    waking.start()
+    try:
+        start(config.model_copy(update={"chain": chain}))
+    finally:
+        waking.join()
+    place.await_states(ids, TaskState.SETTLED)
+
+
 def test_an_engine_that_hangs_is_replaced_and_its_task_is_run_again(place, start):
     (one,) = place.submit(place.request())
     config = place.config(fake_tokens_per_sec=4.0, hang_secs=2.0)
