@@ -4,7 +4,7 @@ pairs.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -90,13 +90,12 @@ class Calibration:
     def bound_log(self, quantile: float = BOUND_QUANTILE) -> float:
         """What to add to a predicted log cost so that this share of costs lies below.
 
-        Tasks of one member err together, so what holds for all of them pooled does not hold for a new member. Each
-        member left out gives a bound of its own, and of these the conformal quantile is taken, which is the largest
-        where members are few.
+        Tasks of one member err together, and those of a new one by more than tasks of members that were met. So of the
+        members left out each counts the same, however many its tasks: the share holds on average over members, and a
+        single one may be further off.
         """
-        own = [conformal_bound(residuals, quantile) for residuals in self.of_members]
-        of_new_member = [conformal_bound(np.array(own), quantile)] if own else []
-        return max([conformal_bound(self.of_tasks, quantile), *of_new_member])
+        of_tasks = conformal_bound(self.of_tasks, quantile)
+        return max(of_tasks, balanced_bound(self.of_members, quantile)) if self.of_members else of_tasks
 
 
 def calibrate(problem: Problem, group: str | None) -> Calibration:
@@ -142,6 +141,17 @@ def conformal_bound(residuals: Floats, quantile: float = BOUND_QUANTILE) -> floa
     ordered = np.sort(residuals[~np.isnan(residuals)])
     rank = min(math.ceil((len(ordered) + 1) * quantile), len(ordered))
     return float(ordered[rank - 1])
+
+
+def balanced_bound(of_members: Sequence[Floats], quantile: float) -> float:
+    """The quantile of the residuals of several members, of which each has the same weight in all."""
+    pooled = np.concatenate(of_members)
+    weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in of_members])
+    order = np.argsort(pooled)
+    below = np.cumsum(weights[order]) / len(of_members)
+    # Sums of weights are a rounding away from the share they stand for.
+    rank = int(np.searchsorted(below, quantile - 1e-9))
+    return float(pooled[order][min(rank, len(pooled) - 1)])
 
 
 def margin(spread_of: Mapping[str, float], best: str, other: str) -> float:
