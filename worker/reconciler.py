@@ -165,7 +165,7 @@ class Reconciler:
         fetched = parts.fetcher.take()
         if fetched:
             intake.fetched(fetched)
-            self._stock.make_room(policy.fetch_ahead_tokens, parts.view.claimable())
+            self._stock.make_room(policy.fetch_ahead_tokens, parts.view)
         intake.stored(parts.storer.take())
         intake.run(parts.host.status(), parts.host.take())
         intake.sent(parts.outbox.take(parts.database.block_taken_in()))

@@ -81,17 +81,22 @@ class Stock:
             elif artefact.stage in _MADE and task.id not in self.generated:
                 artefact.stage = Stage.IDLE
 
-    def make_room(self, budget_tokens: int, claimable: Iterable[Task]) -> None:
-        """What better-paying tasks have pushed out of the window is read again when its turn comes."""
+    def make_room(self, budget_tokens: int, view: View) -> None:
+        """What others have claimed, and what better-paying tasks have pushed out of the window, is read again when its
+        turn comes.
+        """
         held_tokens = sum(checked.facts.prompt_tokens for checked in self.checked.values())
         if held_tokens <= 2 * budget_tokens:
             return
-        for task in reversed(list(claimable)):
+        waiting = [task.id for task in view.claimable()]
+        mine = {task_id for task_id in self.checked if task_id in view.tasks and view.tasks[task_id].mine}
+        taken = self.checked.keys() - mine - set(waiting)
+        for task_id in [*taken, *reversed(waiting)]:
             if held_tokens <= budget_tokens:
                 return
-            artefact = self.artefacts.get(task.id, NOTHING_YET)
-            if artefact.under_way is None and task.id in self.checked:
-                held_tokens -= self.checked.pop(task.id).facts.prompt_tokens
+            artefact = self.artefacts.get(task_id, NOTHING_YET)
+            if artefact.under_way is None and task_id in self.checked:
+                held_tokens -= self.checked.pop(task_id).facts.prompt_tokens
                 artefact.input = Input.UNKNOWN
 
 
