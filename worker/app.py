@@ -268,11 +268,10 @@ class Worker:
         while not self._drain.stopping:
             self._woken.wait(_SENDING_STEP_SECS if self._outbox.open else _STEP_SECS)
             self._woken.clear()
-            if self._poller.failure is not None:
-                # Nothing signed for one chain may reach another, and nothing is decided on half of what happened.
-                raise self._poller.failure
-            if self._dispatcher.failure is not None:
-                raise self._dispatcher.failure
+            # Nothing signed for one chain may reach another, and nothing is decided on half of what happened.
+            for failure in (self._poller.failure, self._dispatcher.failure, self._host.failure):
+                if failure is not None:
+                    raise failure
             # What comes within these milliseconds goes into the same transactions. After a round that took long the
             # other threads have as long for themselves: there is much to do, and more gathers for the next.
             time.sleep(min(_LONGEST_GATHER_SECS, max(_GATHER_SECS, step_secs)))

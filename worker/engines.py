@@ -55,7 +55,8 @@ class EngineHost:
         self._dropped: set[bytes] = set()
         self._saved: set[bytes] = set()
         self._stopping = False
-        self._end: Exception | None = None
+        # What ended the thread, if something did: no work is done any more.
+        self.failure: Exception | None = None
         # Only the host's thread touches what follows.
         self._fleet = Fleet(settings.resident, memory_of(settings, chooser.hardware))
         self._progress = ProgressLog(log_dir / "progress.log")
@@ -93,9 +94,7 @@ class EngineHost:
             self._saved.update(task_ids)
 
     def take(self) -> list[Generated | Failed]:
-        """Outcomes since the last call. Raises what ended the thread, if something did: no work is done any more."""
-        if self._end is not None:
-            raise self._end
+        """Outcomes since the last call."""
         with self._changed:
             taken = list(self._outcomes)
             self._outcomes.clear()
@@ -129,9 +128,9 @@ class EngineHost:
                 self._gauge.keep_up()
                 self._progress.flush()
         except Exception as error:
-            # A full disk, or a defect of ours: whoever asks for outcomes next is told, and ends the worker.
+            # A full disk, or a defect of ours: the worker ends with it.
             LOG.exception("no engine can be worked with any more")
-            self._end = error
+            self.failure = error
             self._wake()
         finally:
             self._fleet.stop()

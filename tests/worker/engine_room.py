@@ -87,6 +87,8 @@ class EngineRoom:
             assert time.monotonic() < deadline, f"not within {secs:g} s: {self.host.status()}"
             self._woken.wait(0.1)
             self._woken.clear()
+            if self.host.failure is not None:
+                raise self.host.failure
             self.outcomes |= {outcome.task_id: outcome for outcome in self.host.take()}
         return [self.outcomes.pop(one) for one in ids]
 

@@ -17,8 +17,9 @@ from chain.deployment import ChainReset
 from chain.devnet import dev_account
 from chain.rpc import RpcUnavailable
 from chain.sender import Sender
-from chain.store import input_key
+from chain.store import StoreUnavailable, input_key
 from protocol.batchfile import Prompt
+from protocol.errors import QuernError
 from protocol.lifecycle import TaskState, TaskSubmitted
 from protocol.money import charge_units
 from protocol.request import task_id
@@ -326,6 +327,20 @@ def test_a_defect_in_reading_the_chain_ends_the_worker_instead_of_blinding_it(pl
         assert ended.wait(20)
 
 
+def test_whatever_ends_the_engine_host_ends_the_worker_instead_of_idling_it(place, monkeypatch):
+    """Also an error that is a line in the log elsewhere."""
+    worker = Worker(place.config(), PASSWORD)
+
+    def away():
+        raise StoreUnavailable("memory://", "away")
+
+    with running_to_its_end(worker) as ended:
+        eventually(lambda: worker._started is not None, "it runs")
+        monkeypatch.setattr(worker._host, "_next_group", away)
+        place.submit(place.request())
+        assert ended.wait(20)
+
+
 @contextmanager
 def running_to_its_end(worker):
     """Set when `run` has raised."""
@@ -334,7 +349,7 @@ def running_to_its_end(worker):
     def body():
         try:
             worker.run()
-        except (StateUnwritable, RuntimeError):
+        except (QuernError, RuntimeError):
             ended.set()
 
     thread = threading.Thread(target=body)
