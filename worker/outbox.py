@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chain.call import Call as MarketCall
 from chain.journal import Intent
@@ -106,6 +106,15 @@ class Outbox:
         for outcome in seen:
             self._open.pop(outcome.sending.key, None)
         return seen
+
+    def rewound(self, block_taken_in: int) -> None:
+        """Blocks after that one are orphaned, and a branch that is shorter may never be as long: what became of the
+        transactions in them is known as far as it can be.
+        """
+        with self._heard:
+            self._outcomes = [
+                replace(outcome, block=min(outcome.block, block_taken_in)) for outcome in self._outcomes
+            ]
 
     def _unheard(self) -> list[Intent]:
         """Outcomes the journal has and this worker never heard of: the step that learned them did not return."""

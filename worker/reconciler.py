@@ -154,6 +154,7 @@ class Reconciler:
         worked_on = [task for task in tasks if task.mine or task.id in self._stock.artefacts]
         self._stock.rewound(worked_on, self._parts.database.results([task.id for task in worked_on]))
         touched = {*gone, *(task.id for task in tasks)}
+        self._parts.outbox.rewound(self._parts.database.block_taken_in())
         for sending in self._parts.outbox.open:
             self._stock.wait_for(sending, touched.intersection(sending.task_ids))
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from chain.call import Call as CallOfMarket
+from chain.follower import Cursor
+from chain.journal import Intent, IntentState, TxReceipt
 from protocol.lifecycle import SeatState, TaskState
 from tests.worker.makers import ME, NOW, OTHER, leased, task, view
 from worker.artefacts import Call, Stage
@@ -74,6 +77,24 @@ def test_what_is_still_to_be_mined_is_under_way_again_after_a_reorganisation(dat
     assert made.artefacts[held.id].under_way is Call.RELEASE
     assert made.artefacts[gone].under_way is Call.CLAIM
     assert made.artefacts[other.id].answering == {7}
+
+
+def test_a_claim_mined_in_an_orphaned_block_is_not_waited_for_on_a_shorter_branch(database):
+    """Where blocks come only with transactions, the branch might never be as long as the one before."""
+    seen = view(task(1))
+    (task_id,) = seen.tasks
+    send(database, Sending("a", Call.CLAIM, (task_id,)))
+    made = reconciler(database, seen)
+    with database.transaction(Step.FOLLOW):
+        database.set_cursor(Cursor(90, b"hash"))
+    receipt = TxReceipt(b"tx", 100, b"orphaned", success=True, gas_used=1, gas_price_wei=1)
+    intent = Intent("a", CallOfMarket("claimMany", "", b""), IntentState.CONFIRMED, receipt=receipt)
+    made._parts.outbox._note_outcomes([intent])
+    assert not made._parts.outbox.take(database.block_taken_in())
+    made.rewound([seen.tasks[task_id]], [])
+    assert made.artefacts[task_id].under_way is Call.CLAIM
+    made._intake.sent(made._parts.outbox.take(database.block_taken_in()))
+    assert made.artefacts[task_id].under_way is None
 
 
 @pytest.mark.parametrize(
