@@ -4,42 +4,23 @@ Every field is an integer or a string, so that a recorded choice can be written 
 losing a bit.
 """
 
-import json
 import os
-import struct
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, pairwise
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metainf.checkpoint import BYTES_PER_DTYPE, llama_parameters, read_config, stored_weights
 from metainf.errors import ModelUnreadable
+from metainf.overlap import SHARING_BLOCKS, repeated_trigrams_ppm, shared_tokens
+from metainf.rates import copy_bytes_per_s, cpu_name, engine_threads, matmul_flops
 
 if TYPE_CHECKING:
     from protocol.digest import JsonValue
 
-# Cache block sizes, in tokens, for which shared prefixes are counted; 1 counts every shared token.
-SHARING_BLOCKS = (1, 16, 32, 64, 128)
-
-# Trigrams are counted in at most this many tokens, so that extraction stays well under a millisecond.
-_TRIGRAM_SAMPLE = 2_048
-
 # Where families of workloads part: this share of the prompts is shared; a median request writes no more than this.
 FAMILY_SHARED_RATIO = 0.3
 FAMILY_READING_TOKENS = 8
-
-BYTES_PER_DTYPE = {
-    "float32": 4,
-    "bfloat16": 2,
-    "float16": 2,
-    "F32": 4,
-    "BF16": 2,
-    "F16": 2,
-    "I8": 1,
-    "F8_E4M3": 1,
-}
 
 
 class _Facts:
@@ -92,7 +73,7 @@ class ModelFacts(_Facts):
 
         Raises `ModelUnreadable` naming what is missing.
         """
-        config = _read_config(model_dir)
+        config = read_config(model_dir)
 
         def number(name: str, fallback: int | None = None) -> int:
             value = config.get(name, fallback)
@@ -113,66 +94,17 @@ class ModelFacts(_Facts):
             "experts": number("num_local_experts", 0),
         }
         weights = sorted(model_dir.glob("*.safetensors"))
-        parameters, dtype_bytes = _stored_weights(weights)
+        parameters, dtype_bytes = stored_weights(weights)
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
         return cls(
             parameters=parameters
-            or _llama_parameters(tied=config.get("tie_word_embeddings") is True, **shape),
+            or llama_parameters(tied=config.get("tie_word_embeddings") is True, **shape),
             dtype=dtype,
             weight_bytes_per_param=dtype_bytes or BYTES_PER_DTYPE.get(dtype, 4),
             max_model_len=number("max_position_embeddings"),
             random_weights=not weights,
             **shape,
         )
-
-
-def _read_config(model_dir: Path) -> "dict[str, JsonValue]":
-    try:
-        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelUnreadable(str(model_dir), f"config.json cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ModelUnreadable(str(model_dir), "config.json is not JSON") from error
-    if not isinstance(config, dict):
-        raise ModelUnreadable(str(model_dir), "config.json is not an object")
-    return config
-
-
-def _stored_weights(files: Sequence[Path]) -> tuple[int, int]:
-    """Number of parameters and bytes of the commonest dtype, from safetensors headers; zeros without
-    files.
-    """
-    parameters = 0
-    per_dtype: dict[str, int] = {}
-    for path in files:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                count = prod(tensor["shape"])
-                parameters += count
-                per_dtype[tensor["dtype"]] = per_dtype.get(tensor["dtype"], 0) + count
-    commonest = max(per_dtype, key=lambda dtype: (per_dtype[dtype], dtype), default="")
-    return parameters, BYTES_PER_DTYPE.get(commonest, 0)
-
-
-def _llama_parameters(
-    *,
-    layers: int,
-    hidden: int,
-    intermediate: int,
-    heads: int,
-    kv_heads: int,
-    head_dim: int,
-    vocab: int,
-    experts: int,
-    tied: bool,
-) -> int:
-    attention = hidden * head_dim * (2 * heads + 2 * kv_heads)
-    feed_forward = 3 * hidden * intermediate * max(experts, 1) + hidden * experts
-    norms = 2 * hidden
-    return layers * (attention + feed_forward + norms) + hidden + vocab * hidden * (1 if tied else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,75 +131,16 @@ class HardwareFacts(_Facts):
         """
         if device != "cpu":
             raise ValueError(f"device {device!r}: only 'cpu' can be measured; state the facts of others")
-        cores = _engine_threads()
+        cores = engine_threads()
         return cls(
             device=device,
-            name=_cpu_name(),
+            name=cpu_name(),
             cores=cores,
             memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             kv_cache_bytes=kv_cache_bytes,
-            memory_bytes_per_s=_round_2_digits(_copy_rate()) * cores,
-            peak_flops=_round_2_digits(_matmul_rate()) * cores,
+            memory_bytes_per_s=copy_bytes_per_s() * cores,
+            peak_flops=matmul_flops() * cores,
         )
-
-
-def _engine_threads() -> int:
-    declared = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-    return int(declared) if declared.isdecimal() and int(declared) > 0 else 1
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown CPU"
-
-
-def _round_2_digits(value: float) -> int:
-    return int(float(f"{value:.1e}"))
-
-
-def _best_cpu_secs(work: "Iterator[None]") -> float:
-    """The quickest of several steps of `work`, in CPU seconds of this thread, robust against busy
-    neighbours.
-    """
-    best = float("inf")
-    while True:
-        started = time.process_time()
-        try:
-            next(work)
-        except StopIteration:
-            return best
-        best = min(best, time.process_time() - started)
-
-
-def _copy_rate() -> float:
-    import numpy as np
-
-    source = np.ones(4 << 20, dtype=np.float32)
-    target = np.empty_like(source)
-
-    def copies() -> Iterator[None]:
-        for _ in range(8):
-            np.copyto(target, source)
-            yield
-
-    return 2 * source.nbytes / _best_cpu_secs(copies())
-
-
-def _matmul_rate() -> float:
-    import numpy as np
-
-    # Matrices this small are multiplied by one thread, whatever number the library would use for greater ones.
-    side, count = 64, 250
-    matrices = np.ones((count, side, side), dtype=np.float32)
-
-    def products() -> Iterator[None]:
-        for _ in range(40):
-            matrices @ matrices
-            yield
-
-    return 2 * count * side**3 / _best_cpu_secs(products())
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +193,8 @@ class Workload(_Facts):
             prompt_quantiles=_quantiles(lengths),
             output_tokens=sum(outputs),
             output_quantiles=_quantiles(outputs),
-            shared_tokens=_shared_tokens(ordered),
-            repeated_trigrams_ppm=_repeated_trigrams_ppm(ordered),
+            shared_tokens=shared_tokens(ordered),
+            repeated_trigrams_ppm=repeated_trigrams_ppm(ordered),
         )
 
     @property
@@ -356,38 +229,3 @@ class Workload(_Facts):
 def _quantiles(ordered: Sequence[int]) -> tuple[int, ...]:
     last = len(ordered) - 1
     return (ordered[0], ordered[last // 2], ordered[last * 9 // 10], ordered[last])
-
-
-def _shared_tokens(ordered: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """In sorted order the longest prefix shared with any earlier prompt is the one shared with the
-    neighbour.
-    """
-    totals = [0] * len(SHARING_BLOCKS)
-    for before, prompt in pairwise(ordered):
-        shared = min(_common_prefix(before, prompt), len(prompt) - 1)
-        for index, block in enumerate(SHARING_BLOCKS):
-            totals[index] += shared - shared % block
-    return tuple(totals)
-
-
-def _common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _repeated_trigrams_ppm(ordered: Sequence[tuple[int, ...]]) -> int:
-    ends = list(accumulate(map(len, ordered)))
-    stride = max(1, -(-ends[-1] // _TRIGRAM_SAMPLE))
-    seen = repeated = 0
-    for prompt in ordered[::stride]:
-        window = prompt[:_TRIGRAM_SAMPLE]
-        trigrams = max(len(window) - 2, 0)
-        seen += trigrams
-        repeated += trigrams - len(set(zip(window, window[1:], window[2:], strict=False)))
-    return 1_000_000 * repeated // seen if seen else 0

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import log, log1p
 from typing import NamedTuple
 
-from metainf.facts import SHARING_BLOCKS, HardwareFacts, ModelFacts, Workload
+from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.overlap import SHARING_BLOCKS
 from metainf.strategy import Strategy, whole
 
 # A step of the engine costs about this much beside arithmetic and memory. It only scales the rooflines below,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metainf.facts import BYTES_PER_DTYPE, HardwareFacts, ModelFacts
+from metainf.checkpoint import BYTES_PER_DTYPE
+from metainf.facts import HardwareFacts, ModelFacts
 from metainf.strategy import Strategy, whole
 
 # Buffers a decoder layer holds for a step beside its input: query, key, value, attention output, residual.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metainf import HardwareFacts, ModelFacts, Workload
 from metainf.errors import ModelUnreadable
-from metainf.facts import SHARING_BLOCKS
+from metainf.overlap import SHARING_BLOCKS
 
 token = st.integers(0, 3)
 batches = st.lists(
@@ -91,6 +91,18 @@ def test_stored_weights_are_counted_from_their_headers(tiny_model_dir: Path, tmp
     assert facts.parameters == 3 * 5 + 7
     assert facts.weight_bytes_per_param == 4
     assert not facts.random_weights
+
+
+@pytest.mark.parametrize(
+    "stored", [b"", b"\x10" + bytes(7) + b'{"a"', b"\x02" + bytes(7) + b"[]", bytes([255] * 8) + b"{}"]
+)
+def test_weights_that_are_cut_short_or_of_another_kind_are_named(
+    stored, tiny_model_dir: Path, tmp_path: Path
+):
+    (tmp_path / "config.json").write_text((tiny_model_dir / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(stored)
+    with pytest.raises(ModelUnreadable, match=r"METAINF-001.*model\.safetensors.*cut short"):
+        ModelFacts.from_dir(tmp_path)
 
 
 @pytest.mark.parametrize("config", [None, "no json", "[]", '{"hidden_size": "many"}', '{"hidden_size": 64}'])
