@@ -10,7 +10,8 @@ which is part of what was bought, and `kv_cache_memory_bytes`, which is a fact o
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 
-from metainf.grammar import CPU, CUDA, Device, build
+from metainf.devices import CPU, CUDA
+from metainf.grammar import Device, build
 from metainf.strategy import JsonValue, Strategy
 
 DEFAULT_NAME = "vllm-default"

@@ -46,8 +46,9 @@ def strategies(
     """List the strategies: which are offered here and why the others are not, exactness, and what a start costs."""
     from metainf.catalogue import EXTRAS, catalogue
     from metainf.compatibility import offers
+    from metainf.devices import DEVICES
     from metainf.errors import VersionUnreadable
-    from metainf.grammar import DEVICES, expand
+    from metainf.grammar import expand
     from metainf.model import MetaModel
     from metainf.strategy import is_version
 
@@ -90,8 +91,8 @@ def strategies(
 
 
 def _check_device(name: str) -> None:
+    from metainf.devices import DEVICES
     from metainf.errors import DeviceUnknown
-    from metainf.grammar import DEVICES
 
     if name not in DEVICES:
         raise DeviceUnknown(name, tuple(DEVICES))

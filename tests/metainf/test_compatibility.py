@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from metainf import HardwareFacts, ModelFacts, catalogue
 from metainf.catalogue import EXTRAS
 from metainf.compatibility import Surroundings, offered, offers, refusals
-from metainf.grammar import CPU, CUDA, DEVICES, build, expand
+from metainf.devices import CPU, CUDA, DEVICES
+from metainf.grammar import build, expand
 from metainf.memory import Memory
 from metainf.model import SHIPPED
 from metainf.table import OK, read_table
