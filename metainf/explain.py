@@ -4,8 +4,9 @@ from math import expm1
 
 from metainf.choice import Choice, Prediction
 from metainf.facts import Workload
-from metainf.features import Planner, Settings
+from metainf.roofline import Roofline
 from metainf.rule import expected_secs
+from metainf.settings import Settings
 
 _SHOWN = 8
 HEADINGS = (
@@ -91,7 +92,7 @@ def _describe(workload: Workload) -> str:
 def _scheduled(choice: Choice) -> str:
     """How the strategy taken would go through it."""
     record = choice.record
-    course = Planner(record.model, record.hardware, record.workload).plan(Settings.of(choice.strategy))
+    course = Roofline(record.model, record.hardware, record.workload).plan(Settings.of(choice.strategy))
     return (
         f"Under it: {course.batch} at a time, {course.prefill_tokens} tokens read in {_steps(course.prefill_steps)}, "
         f"then at most {_steps(course.decode_steps)} of writing."

@@ -1,7 +1,7 @@
 """Which strategies can run a task at all, told before anything is predicted."""
 
 from metainf.facts import HardwareFacts, ModelFacts, Workload
-from metainf.features import Settings
+from metainf.settings import Settings
 
 
 def obstacle(

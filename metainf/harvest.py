@@ -20,8 +20,10 @@ from metainf.choice import Prediction, SelectionRecord
 from metainf.costs import LEAST_SECS
 from metainf.errors import RecordUnreadable
 from metainf.feasible import obstacle
-from metainf.features import Planner, Settings, features
+from metainf.features import features
 from metainf.online import Residual, model_family
+from metainf.roofline import Roofline
+from metainf.settings import Settings
 from metainf.strategy import Strategy
 from metainf.table import OK, Measurement
 from protocol.digest import JsonValue, canonical_json, sha256_hex
@@ -218,7 +220,7 @@ def _is_possible(record: SelectionRecord, strategy: Strategy) -> bool:
         if obstacle(model, hardware, workload, settings) is not None:
             return False
         numbers = array("f", features(model, hardware, workload, strategy).values())
-        total_secs = Planner(model, hardware, workload).plan(settings).total_secs
+        total_secs = Roofline(model, hardware, workload).plan(settings).total_secs
     except (ArithmeticError, LookupError, ValueError):
         return False
     return all(map(isfinite, numbers)) and isfinite(total_secs) and total_secs > 0

@@ -39,7 +39,7 @@ class MetaModel:
 
     Both models are the JSON of `metainf.trees`, which takes no CatBoost to read and is safe to read from
     strangers; the failure model may be empty. The cost model predicts log prefill, decode and total seconds
-    relative to the roofline of `features.plan`, so that it carries over to models and machines of another
+    relative to `metainf.roofline`, so that it carries over to models and machines of another
     speed. `bound_log` is the conformal 90 % bound on log total, `spreads_log` by strategy how far comparisons
     with the default are off, `start_secs` measured engine starts.
     """

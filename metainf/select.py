@@ -17,17 +17,12 @@ from metainf.choice import Choice, Prediction, SelectionRecord, SelectionState
 from metainf.errors import MetaModelMissing, NothingFeasible, RecordUnreadable, StrategyUnknown
 from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.feasible import obstacle
-from metainf.features import (
-    PLAN_FEATURES,
-    STRATEGY_FEATURES,
-    Planner,
-    Settings,
-    strategy_features,
-    task_features,
-)
+from metainf.features import STRATEGY_FEATURES, strategy_features, task_features
 from metainf.model import SHIPPED, MetaModel
 from metainf.online import corrected
+from metainf.roofline import PLAN_FEATURES, Roofline
 from metainf.rule import EXPLORED, decide, explore
+from metainf.settings import Settings
 from metainf.strategy import Strategy
 
 
@@ -162,16 +157,16 @@ class Selector:
         candidates: Sequence[_Candidate],
     ) -> tuple[Prediction, ...]:
         shared = task_features(model, hardware, workload)
-        planner = Planner(model, hardware, workload)
+        roofline = Roofline(model, hardware, workload)
         rows = np.empty(
             (len(candidates), len(shared) + len(STRATEGY_FEATURES) + len(PLAN_FEATURES)), np.float32
         )
         rows[:, : len(shared)] = tuple(shared.values())
         rows[:, len(shared) :] = [
-            candidate.values + planner.values(candidate.settings) for candidate in candidates
+            candidate.values + roofline.values(candidate.settings) for candidate in candidates
         ]
         rows = rows[:, self._columns_of((*shared, *STRATEGY_FEATURES, *PLAN_FEATURES))]
-        rooflines = [planner.plan(candidate.settings).total_secs for candidate in candidates]
+        rooflines = [roofline.plan(candidate.settings).total_secs for candidate in candidates]
         by_strategy = state.corrections_log
         known_log_secs = [
             corrected(log(secs), candidate.strategy.name, by_strategy)

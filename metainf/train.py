@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metainf.catalogue import DEFAULT_NAME
 from metainf.costs import Cost, costs
 from metainf.errors import TooFewMeasurements
-from metainf.features import Planner, Settings, features
+from metainf.features import features
 from metainf.learner import (
     FIXED_PARAMETERS,
     FOLDS,
@@ -23,6 +23,8 @@ from metainf.learner import (
 )
 from metainf.model import MetaModel
 from metainf.problem import Floats, Problem
+from metainf.roofline import Roofline
+from metainf.settings import Settings
 from metainf.table import OK, Measurement, file_sha256, read_table
 from metainf.trees import written
 
@@ -43,7 +45,7 @@ def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]
         names = tuple(named)
         rows.append(list(named.values()))
         rooflines.append(
-            Planner(cost.model, cost.hardware, cost.workload).plan(Settings.of(cost.strategy)).total_secs
+            Roofline(cost.model, cost.hardware, cost.workload).plan(Settings.of(cost.strategy)).total_secs
         )
         total = cost.total_secs
         targets.append((cost.prefill_secs, cost.decode_secs, total) if total is not None else (np.nan,) * 3)

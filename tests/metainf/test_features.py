@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metainf import DEFAULT_NAME, Workload, features
-from metainf.features import Planner, Settings
+from metainf.roofline import Roofline
+from metainf.settings import Settings
 from tests.metainf.makers import MACHINE, MODEL, STRATEGIES
 
 workloads = st.lists(
@@ -19,7 +20,7 @@ workloads = st.lists(
 
 def plan_of(name: str, workload: Workload):
     strategy = next(strategy for strategy in STRATEGIES if strategy.name == name)
-    return Planner(MODEL, MACHINE, workload).plan(Settings.of(strategy))
+    return Roofline(MODEL, MACHINE, workload).plan(Settings.of(strategy))
 
 
 @given(workloads, st.sampled_from(STRATEGIES))

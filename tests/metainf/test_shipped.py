@@ -8,8 +8,8 @@ import pytest
 from metainf.costs import costs, recorded_strategy
 from metainf.errors import TooFewMeasurements
 from metainf.feasible import obstacle
-from metainf.features import Settings
 from metainf.model import SHIPPED, MetaModel
+from metainf.settings import Settings
 from metainf.table import OK, START_FAILED, read_table, write_table
 from metainf.traces import FAMILIES
 from metainf.train import train

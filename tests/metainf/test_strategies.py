@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from metainf import DEFAULT_NAME, Strategy, catalogue
 from metainf.canonical import record_digest
 from metainf.catalogue import EXTRAS
-from metainf.features import Settings
-from metainf.grammar import CPU, build
+from metainf.devices import CPU
+from metainf.grammar import build
 from metainf.model import SHIPPED
+from metainf.settings import Settings
 from metainf.table import read_table
 from protocol.digest import canonical_json, sha256_hex
 
