@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from chain import devnet as devnets
@@ -49,7 +50,7 @@ def _measure(home: Path, options: argparse.Namespace) -> dict[str, object]:
         child = start_worker(config)
         try:
             node_before = _cpu_secs(place.devnet.pid)
-            ended = await_settled(config, tasks, child, _TIMEOUT_SECS)
+            settlements = await_settled(config, tasks, child, _TIMEOUT_SECS)
             cpu_secs = {
                 "worker": _cpu_secs(child.pid),
                 "engine": sum(map(_cpu_secs, _children(child.pid))),
@@ -63,6 +64,7 @@ def _measure(home: Path, options: argparse.Namespace) -> dict[str, object]:
             raise SystemExit(f"the chain has {settled} of {tasks} tasks settled")
         began, assembled, start_cpu_secs = map(float, (config.state_dir / "began").read_text().split())
         cpu_secs["worker"] -= start_cpu_secs
+        ended = settlements[-1][0]
         return {
             "tasks_per_s": round(tasks / (ended - began), 1),
             "tasks": tasks,
@@ -70,6 +72,7 @@ def _measure(home: Path, options: argparse.Namespace) -> dict[str, object]:
             "secs_until_assembled": round(assembled - began, 2),
             "secs_of_imports": round(began - spawned, 2),
             "tasks_per_s_once_assembled": round(tasks / (ended - assembled), 1),
+            "tasks_per_s_steady": _steady_rate(settlements, tasks),
             "cpu_ms_per_task": {name: _ms_each(secs, tasks) for name, secs in cpu_secs.items()},
             "stages_ms_per_task": _stages(config.state_dir / "stages.json", start_cpu_secs, tasks),
             "open_besides": options.open,
@@ -91,6 +94,13 @@ def _take_in(place: Place, config: WorkerConfig, count: int) -> None:
     finally:
         child.terminate()
         child.wait(60)
+
+
+def _steady_rate(settlements: Sequence[tuple[float, int]], tasks: int) -> float:
+    """While the middle half of the tasks is settled: without the start, and without the last window's wait."""
+    first = next(each for each in settlements if each[1] >= tasks / 4)
+    last = next(each for each in settlements if each[1] >= tasks * 3 / 4)
+    return round((last[1] - first[1]) / (last[0] - first[0]), 1) if last > first else 0.0
 
 
 def _stages(path: Path, start_cpu_secs: float, tasks: int) -> dict[str, float]:

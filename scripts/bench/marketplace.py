@@ -197,18 +197,21 @@ def start_worker(config: WorkerConfig) -> "subprocess.Popen[bytes]":
 
 def await_settled(
     config: WorkerConfig, tasks: int, child: "subprocess.Popen[bytes]", timeout_secs: float
-) -> float:
-    """Unix time at which the worker's database had all tasks settled."""
+) -> list[tuple[float, int]]:
+    """Until the worker's database has all tasks settled: each unix time at which there were more, and how many."""
     give_up = time.monotonic() + timeout_secs
     shown_at = 0.0
+    seen: list[tuple[float, int]] = []
     while time.monotonic() < give_up:
         if child.poll() is not None:
             raise SystemExit(
                 f"the worker ended with status {child.returncode}; see {config.state_dir}/worker.log"
             )
         settled = _settled(config.database)
+        if settled > (seen[-1][1] if seen else 0):
+            seen.append((time.time(), settled))
         if settled >= tasks:
-            return time.time()
+            return seen
         if time.monotonic() - shown_at > _SHOW_SECS:
             shown_at = time.monotonic()
             say(f"{settled} of {tasks} settled")
