@@ -81,7 +81,7 @@ class SqliteFile:
         connection = sqlite3.connect(place, check_same_thread=False, isolation_level=None, timeout=30)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         return connection
 
     def _run(self, sql: str, values: Sequence[object]) -> int:
