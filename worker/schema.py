@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS undo (
     block INTEGER NOT NULL, task_id BLOB NOT NULL, {", ".join(TASK_FIELDS)}, PRIMARY KEY (block, task_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS task_state ON task (state);
+CREATE INDEX IF NOT EXISTS task_ended ON task (ended_at) WHERE ended_at > 0;
 CREATE INDEX IF NOT EXISTS task_mine ON task (mine) WHERE mine;
 CREATE INDEX IF NOT EXISTS task_root ON task (root) WHERE mine;
 CREATE TABLE IF NOT EXISTS declined (task_id BLOB PRIMARY KEY, code TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
