@@ -12,6 +12,8 @@ from worker.artefacts import Call
 from worker.schema import SCHEMA
 from worker.steps import Moment, Step
 
+# Of pages in memory. SQLite's own 2 MiB hold no more than some thousand tasks, and each event touches one at random.
+_CACHE_KIB = 64 << 10
 # Columns have the types that the schema gives them.
 Row: TypeAlias = tuple[Any, ...]
 
@@ -81,6 +83,7 @@ class SqliteFile:
         connection = sqlite3.connect(place, check_same_thread=False, isolation_level=None, timeout=30)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         return connection
 
