@@ -20,6 +20,7 @@ from worker.view import View
 
 _SHOWN_TASKS = 100
 _LIVE = "live"
+_COUNT_SECS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Snapshot:
         self._database = database
         self._address = address
         self._written_at = 0.0
+        self._counted_at = -_COUNT_SECS
         self.registry = CollectorRegistry()
         self._gauges = {
             name: Gauge(f"quern_worker_{name}", text, registry=self.registry)
@@ -134,19 +136,26 @@ class Snapshot:
             with self._database.transaction(Step.SHOW):
                 self._database.set_meta(_LIVE, json.dumps(live))
             self._written_at = time.monotonic()
-        gas_wei, settled = self._database.gas_spent_wei(), self._database.counts()["settled"]
-        self._set({**live, "gas_spent_wei": gas_wei, "gas_per_task_wei": gas_wei / max(1, settled)})
+        self._set(live)
         if engine.strategy is not None:
             self._strategy.clear()
             self._strategy.labels(engine.strategy).set(1)
+        if self._written_at - self._counted_at >= _COUNT_SECS or not running:
+            self._count()
+
+    def _count(self) -> None:
+        """Over all that the database has: the more that is, the longer it takes."""
+        self._counted_at = time.monotonic()
+        gas_wei, settled = self._database.gas_spent_wei(), self._database.counts()["settled"]
+        self._set({"gas_spent_wei": gas_wei, "gas_per_task_wei": gas_wei / max(1, settled)})
         for code, count in self._database.declined_by_code().items():
             self._declined.labels(code).set(count)
 
     def _set(self, live: Mapping[str, JsonValue]) -> None:
-        for name, gauge in self._gauges.items():
+        for name in self._gauges.keys() & live.keys():
             value = live[name]
             assert isinstance(value, int | float)
-            gauge.set(value)
+            self._gauges[name].set(value)
 
 
 def read_live(database: Database) -> dict[str, JsonValue] | None:
