@@ -44,10 +44,7 @@ class Stock:
         self.of(task.id).stage = stage_of_a_result(task)
 
     def recover(self, database: Database, view: View, sendings: Iterable[Sending]) -> None:
-        """Take up what an earlier process left: results to post, failures, declines, transactions under way."""
-        for task_id, reason in database.declined().items():
-            if task_id in view.tasks:
-                self.of(task_id).declined = reason
+        """Take up what an earlier process left: results to post, failures, transactions under way."""
         for task_id, failures in database.failures().items():
             if task_id in view.tasks:
                 self.of(task_id).attempts = failures
