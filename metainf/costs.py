@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from metainf.contention import crowding, slope
 from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.robust import deviation
 from metainf.strategy import JsonValue, Strategy
 from metainf.table import OK, Measurement
 
@@ -21,8 +22,6 @@ LEAST_SECS = 1e-4
 _ROUNDS = 8
 _FAR = 1.5
 _LEAST_SPREAD = 0.02
-# The standard deviation of a normal distribution over its median absolute deviation.
-_NORMAL_PER_MEDIAN = 1.4826
 # Of shorter runs no two agree, and running them again does not change that.
 LEAST_DOUBTED_SECS = 0.05
 
@@ -129,7 +128,7 @@ def _fitted(log_secs: Mapping[tuple[_Turn, str], float]) -> dict[_Turn, float]:
     for _ in range(_ROUNDS):
         found = np.linalg.lstsq(rows * weights[:, None], wanted * weights, rcond=None)[0]
         off = np.abs(wanted - rows @ found)
-        spread = max(float(np.median(off)) * _NORMAL_PER_MEDIAN, _LEAST_SPREAD)
+        spread = max(deviation(off.tolist()), _LEAST_SPREAD)
         weights = np.sqrt(np.minimum(1.0, _FAR * spread / np.maximum(off, 1e-12)))
     middle = float(np.median(found[len(turns) :]))
     # Beyond six digits libraries differ, and whoever trains on a table should get the same bytes.

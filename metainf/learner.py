@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metainf.problem import Floats, Problem
+from metainf.robust import deviation
 
 if TYPE_CHECKING:
     from catboost import CatBoost
@@ -27,9 +28,6 @@ MANY_TASKS = 300
 FEW_FOLDS = 2
 # A member of a group with fewer pairs has no quantile of its own.
 LEAST_MEMBER_PAIRS = 10
-
-# The standard deviation of a normal distribution over its median absolute deviation.
-_NORMAL_PER_MEDIAN = 1.4826
 
 FIXED_PARAMETERS = {"random_seed": 0, "thread_count": 1, "verbose": False, "allow_writing_files": False}
 _PARAMETERS = {
@@ -133,7 +131,7 @@ def spreads(problem: Problem, residuals: Floats) -> dict[str, float]:
         for name, residual in of_task.items():
             if np.isfinite(residual - against):
                 errors[name].append(abs(float(residual - against)))
-    return {name: _NORMAL_PER_MEDIAN * float(np.median(found)) for name, found in sorted(errors.items())}
+    return {name: deviation(found) for name, found in sorted(errors.items())}
 
 
 def conformal_bound(residuals: Floats, quantile: float = BOUND_QUANTILE) -> float:

@@ -15,14 +15,13 @@ from statistics import fmean, median, variance
 import numpy as np
 
 from metainf.facts import ModelFacts
+from metainf.robust import deviation
 
 # So many jobs weigh as much as the belief that nothing is to be corrected.
 LEVEL_PRIOR_JOBS = 3.0
 STRATEGY_PRIOR_JOBS = 4.0
 # Fewer jobs of a strategy say nothing of it alone.
 LEAST_STRATEGY_JOBS = 3
-# The standard deviation of a normal distribution over its median absolute deviation.
-_NORMAL_PER_MEDIAN = 1.4826
 # One job's error counts as at most this much (log): a stuck machine is no news about a strategy.
 MOST_ERROR = 1.5
 # Older jobs than so many are forgotten.
@@ -87,7 +86,7 @@ def _own_deviation(deviations: Sequence[float]) -> float:
     if len(deviations) < LEAST_STRATEGY_JOBS:
         return 0.0
     middle = median(deviations)
-    spread = _NORMAL_PER_MEDIAN * median(abs(each - middle) for each in deviations)
+    spread = deviation(each - middle for each in deviations)
     sure = max(0.0, abs(middle) - 2 * spread / sqrt(len(deviations)))
     return copysign(sure, middle) * len(deviations) / (len(deviations) + STRATEGY_PRIOR_JOBS)
 
