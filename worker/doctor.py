@@ -41,6 +41,8 @@ _LEAST_GAS_WEI = 10**16
 _MOST_SKEW_SECS = 30
 _IMPORT_SECS = 120
 _IMPORT = "from engine.quirks import hide_broken_modules as f; f(); import vllm; print(vllm.__version__)"
+# Of pyproject.toml: which vLLM a device needs.
+_EXTRAS = {"cpu": "quern's extra 'cpu'", "cuda": "quern's extra 'gpu'"}
 _PROBE_KEY = "doctor/probe"
 _PROBE = b"a worker may write here\n"
 
@@ -222,16 +224,13 @@ def _engine(config: WorkerConfig) -> str:
     if config.engine.kind == "fake":
         return "fake: for tests of the chain side; its receipts say that nothing was computed"
     if importlib.util.find_spec("vllm") is None:
-        raise _Ill(
-            "vLLM is not installed",
-            "pip install 'quern[cpu]'",
-        )
+        raise _Ill("vLLM is not installed", f"install {_EXTRAS['cpu']}, or for a GPU {_EXTRAS['cuda']}")
     machine = Machine(config)
     found = machine.strategies()
     if not found:
         raise _Ill(
             f"no strategy for {machine.device} and vLLM {machine.vllm_version}",
-            "install the vLLM the README names",
+            f"install the vLLM of {_EXTRAS[machine.device]}",
         )
     unknown = set(config.engine.strategies) - {strategy.name for strategy in found}
     if unknown:
