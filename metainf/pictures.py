@@ -16,15 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Colours that people who see no red or no green can tell apart (Okabe and Ito).
-BLUE, ORANGE, GREEN, PURPLE, RED, SKY, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#D55E00",
-    "#56B4E9",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN, _, RED, _, BLACK = PALETTE
 _SHOWN = 14
 
 

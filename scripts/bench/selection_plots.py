@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metainf.evaluate import RANDOM_CHOICE, SBS, SELECTOR, VBS, Evaluation
+from metainf.pictures import PALETTE
 from metainf.problem import RANDOM, Problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that people who see no red or no green can tell apart (Okabe and Ito).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _SHOWN = (SELECTOR, "pairwise forest", "best label", "gradient boosting", "k nearest neighbours", SBS)
 
 
@@ -43,7 +42,7 @@ def draw(evaluation: Evaluation, problem: Problem, folder: Path) -> list[Path]:
 
 def _regret(axes: "Axes", evaluation: Evaluation) -> None:
     found = evaluation.outcomes[RANDOM]
-    for colour, name in zip(_COLOURS, [name for name in _SHOWN if name in found], strict=False):
+    for colour, name in zip(PALETTE, [name for name in _SHOWN if name in found], strict=False):
         slowdowns = np.sort(np.exp([outcome.log_slowdown for outcome in found[name]]))
         shares = np.arange(1, len(slowdowns) + 1) / len(slowdowns)
         axes.step(
@@ -76,7 +75,7 @@ def _gap(axes: "Axes", evaluation: Evaluation) -> None:
         low = heights - np.array([score.gap_closed_log_low for score in scores])
         high = np.array([score.gap_closed_log_high for score in scores]) - heights
         at = np.arange(len(methods)) + (place - (len(splits) - 1) / 2) * width
-        axes.bar(at, heights, width, color=_COLOURS[place], label=split.replace("_", " "))
+        axes.bar(at, heights, width, color=PALETTE[place], label=split.replace("_", " "))
         axes.errorbar(
             at, heights, (np.maximum(low, 0), np.maximum(high, 0)), fmt="none", ecolor="#444", lw=0.8
         )
@@ -111,16 +110,17 @@ def _winners(axes: "Axes", problem: Problem) -> None:
 
 def _wins(problem: Problem) -> Mapping[str, Counter[str]]:
     wins: dict[str, Counter[str]] = {}
-    for indices in problem.contested().tasks.values():
-        whole = problem.contested()
-        best = indices[int(np.nanargmin(whole.costs[indices]))]
-        wins.setdefault(whole.groups["workload_family"][best], Counter())[whole.alternatives[best]] += 1
+    contested = problem.contested()
+    for indices in contested.tasks.values():
+        best = indices[int(np.nanargmin(contested.costs[indices]))]
+        family, name = contested.groups["workload_family"][best], contested.alternatives[best]
+        wins.setdefault(family, Counter())[name] += 1
     return wins
 
 
 def _calibration(axes: "Axes", evaluation: Evaluation) -> None:
     axes.plot([0.45, 1], [0.45, 1], color="#888", lw=1, ls="--", label="as promised")
-    for colour, (split, promises) in zip(_COLOURS, evaluation.promises.items(), strict=False):
+    for colour, (split, promises) in zip(PALETTE, evaluation.promises.items(), strict=False):
         axes.plot(promises.levels, promises.coverage, "o-", color=colour, label=split.replace("_", " "))
     axes.axhspan(0.88, 0.95, xmin=0.74, xmax=0.88, color="#009E73", alpha=0.15)
     ticks: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
