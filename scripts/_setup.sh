@@ -1,4 +1,4 @@
-# Sourced by scripts/demo and scripts/test: brings everything the checkout needs into .venv and hardhat-local/node_modules.
+# Sourced by scripts/demo, scripts/test and scripts/soak: brings everything the checkout needs into .venv and hardhat-local/node_modules.
 # Needs Python 3.11 and a C compiler; asks for nothing else, never needs root. Done work is remembered by the hash of its inputs.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)

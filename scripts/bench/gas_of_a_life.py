@@ -194,7 +194,7 @@ def _renew(page: Path, start: str, content: str, end: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="gas", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench/gas", description=__doc__)
     parser.add_argument(
         "--save", action="store_true", help=f"renew {SNAPSHOT.name} and the table in {PAGE.name}"
     )

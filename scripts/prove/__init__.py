@@ -1,0 +1,1 @@
+"""Programs that try the contracts: mutants, coverage, fuzzing, gas; each prints one JSON object on its last line."""
