@@ -18,7 +18,7 @@ def main() -> int:
     measure.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     measure.add_argument("--model", type=Path, help="CPU: also measure this model on its own questions")
     measure.add_argument(
-        "--shape", action="append", default=[], help="GPU: only this model shape; may be repeated"
+        "--shape", action="append", default=[], help="only this model shape; may be repeated"
     )
     measure.add_argument("--repeats", type=int, default=1, help="runs of each task under each strategy")
     measure.add_argument("--resident", type=int, default=1, help="engines kept up side by side")

@@ -27,8 +27,8 @@ GPU_KV_CACHE_BYTES = 16 << 30
 class Order:
     """What to measure, and where to write it.
 
-    `model` is a trained model to measure on its own questions (CPU), `shapes` the models without weights
-    (GPU), all by default. `resume` allows to go on with a table that exists.
+    `model` is a trained model to measure on its own questions (CPU), `shapes` the models without weights, all
+    by default. `resume` allows to go on with a table that exists.
     """
 
     table: Path
@@ -62,7 +62,9 @@ def plan(order: Order, work_folder: Path) -> Sweep:
     rows = read_table(order.table) if order.table.exists() else ()
     detected = HardwareFacts.detect(kv_cache_bytes=KV_CACHE_BYTES)
     hardware = measured_before(detected, rows)
-    return cpu_sweep(order.model, work_folder, hardware, engine_version, order.repeats, order.resident)
+    return cpu_sweep(
+        order.model, work_folder, hardware, engine_version, order.repeats, order.resident, order.shapes
+    )
 
 
 def installed_version(device: DeviceName) -> str:

@@ -35,30 +35,36 @@ def cpu_sweep(
     vllm_version: str,
     repeats: int = 3,
     resident: int = 4,
+    shapes: Sequence[str] = (),
 ) -> Sweep:
-    """Every CPU strategy on every shape, and on the demo model's own questions if its folder is given.
+    """Every CPU strategy on every model shape, or on those named, and on the demo model's own questions if its folder
+    is given.
 
-    `work_folder` receives the random models' configurations.
+    `work_folder` receives the random models' configurations. Raises `ShapeUnknown`.
     """
     roomy = replace(hardware, kv_cache_bytes=KV_CACHE_BYTES)
+    wanted = _named(shapes, (*TRAFFIC_MODELS, *RANDOM_MODELS))
     settings = [
         Setting(model.name, model.write(work_folder), roomy, _replay_tasks(model.vocab, model.max_model_len))
         for model in TRAFFIC_MODELS
+        if model in wanted
     ]
     if demo_model is not None:
         settings.append(Setting(demo_model.name, demo_model, roomy, _demo_tasks(demo_model)))
     settings += [
         Setting(model.name, model.write(work_folder), roomy, _shape_tasks(SHAPES, model.vocab))
         for model in RANDOM_MODELS
+        if model in wanted
     ]
     greatest = RANDOM_MODELS[-1]
-    for kv_cache_bytes, shapes in (
+    for kv_cache_bytes, asked in (
         (TIGHT_KV_CACHE_BYTES, TIGHT_SHAPES),
         (TOO_SMALL_KV_CACHE_BYTES, SHAPES[:1]),
     ):
-        tight = replace(hardware, kv_cache_bytes=kv_cache_bytes)
-        folder = work_folder / greatest.name
-        settings.append(Setting(greatest.name, folder, tight, _shape_tasks(shapes, greatest.vocab)))
+        if greatest in wanted:
+            tight = replace(hardware, kv_cache_bytes=kv_cache_bytes)
+            folder = work_folder / greatest.name
+            settings.append(Setting(greatest.name, folder, tight, _shape_tasks(asked, greatest.vocab)))
     return Sweep(tuple(settings), _strategies("cpu", vllm_version), repeats, resident, LEAST_SECS, final=True)
 
 
@@ -86,7 +92,11 @@ def gpu_sweep(
 
 def gpu_shapes(names: Sequence[str]) -> tuple[ModelShape, ...]:
     """Those of `GPU_MODELS` named, or all. Raises `ShapeUnknown`."""
-    known = {shape.name: shape for shape in GPU_MODELS}
+    return _named(names, GPU_MODELS)
+
+
+def _named(names: Sequence[str], shapes: Sequence[ModelShape]) -> tuple[ModelShape, ...]:
+    known = {shape.name: shape for shape in shapes}
     for name in names:
         if name not in known:
             raise ShapeUnknown(name, tuple(known))

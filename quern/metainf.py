@@ -139,7 +139,7 @@ def measure(
         Path | None, typer.Option("--model", help="CPU: also measure this model on its own questions.")
     ] = None,
     shape: Annotated[
-        list[str] | None, typer.Option("--shape", help="GPU: only this model shape. May be repeated.")
+        list[str] | None, typer.Option("--shape", help="Only this model shape. May be repeated.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each task under each strategy.")] = 3,
     resident: Annotated[int, typer.Option(min=1, help="Engines kept up side by side.")] = 4,

@@ -17,9 +17,11 @@ import pytest
 
 from metainf import costs, planner
 from metainf.calibration import calibration_secs
+from metainf.errors import ShapeUnknown
 from metainf.measure import Setting, Task
 from metainf.planner import Sweep, run_sweep
 from metainf.spread import farthest_first
+from metainf.sweeps import cpu_sweep
 from metainf.table import OK, read_table
 from metainf.workloads import Shape
 from tests.checkout import ROOT
@@ -226,3 +228,16 @@ print(run_sweep(sweep, Path({str(table)!r})), flush=True)
     assert int(done.stdout) == 12 - len(kept)
     assert read_table(table)[: len(kept)] == kept
     assert {row.outcome for row in read_table(table)} == {OK}
+
+
+def test_a_sweep_of_named_shapes_leaves_the_others_out(tmp_path, machine):
+    def measured(*shapes):
+        return [
+            each.model_name for each in cpu_sweep(None, tmp_path, machine, "0.32.0", shapes=shapes).settings
+        ]
+
+    assert set(measured("llama-7m", "llama-14m-deep")) == {"llama-7m", "llama-14m-deep"}
+    assert set(measured("llama-32m")) == {"llama-32m"}
+    assert len(set(measured())) == 4
+    with pytest.raises(ShapeUnknown, match="llama-9t"):
+        measured("llama-9t")
