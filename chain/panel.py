@@ -54,10 +54,6 @@ class Panel:
         data = self._read("members", PanelArbiterAbi.encode_members())
         return tuple(parse_address("member", member) for member in PanelArbiterAbi.decode_members(data))
 
-    def is_member(self, who: str) -> bool:
-        data = self._read("isMember", PanelArbiterAbi.encode_is_member(who))
-        return PanelArbiterAbi.decode_is_member(data)
-
     def threshold(self) -> int:
         """Equal votes that make a ruling."""
         data = self._read("threshold", PanelArbiterAbi.encode_threshold())
