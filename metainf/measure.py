@@ -146,7 +146,7 @@ class Session:
             self._refusal = str(error)
             return
         self._start_wall_secs = time.monotonic() - began
-        self._start_cpu_secs = _cpu_secs(self._pid)
+        self._start_cpu_secs = cpu_secs(self._pid)
 
     def _engine_args(self) -> dict[str, JsonValue]:
         arguments = self._strategy.arguments_for(self._model.dtype, self._setting.hardware.kv_cache_bytes)
@@ -200,7 +200,7 @@ class Session:
             )
             for index, (prompt, limit) in enumerate(zip(batch.prompts, batch.max_tokens, strict=True))
         ]
-        began, cpu_began, clock_began = time.monotonic(), _cpu_secs(self._pid), time.time()
+        began, cpu_began, clock_began = time.monotonic(), cpu_secs(self._pid), time.time()
         at_once = batch.concurrency or len(requests)
         self._engine.submit(requests[:at_once])
         submitted = at_once
@@ -215,7 +215,7 @@ class Session:
                 submitted = due
             if time.monotonic() - began > self._run_timeout_secs:
                 raise EngineHung(f"a batch took more than {self._run_timeout_secs:g} s")
-        cpu, wall = _cpu_secs(self._pid) - cpu_began, time.monotonic() - began
+        cpu, wall = cpu_secs(self._pid) - cpu_began, time.monotonic() - began
         ordered = tuple(completions[request.request_id] for request in requests)
         share = _first_token_share(ordered, clock_began, wall, at_once)
         return _Run(cpu, wall, share, ordered)
@@ -283,7 +283,7 @@ def _outputs_sha256(completions: Sequence["Completion"]) -> str:
     return sha256(json.dumps([list(completion.token_ids) for completion in completions]).encode()).hexdigest()
 
 
-def _cpu_secs(pid: int) -> float:
+def cpu_secs(pid: int) -> float:
     """Processor seconds a process and all its threads have used: POSIX `clock_getcpuclockid`, as Linux
     encodes it.
     """
