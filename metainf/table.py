@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_origin, get_type_hints
 
 from metainf.errors import TableUnreadable
 from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.soundness import flaw
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +24,7 @@ OK = "ok"
 START_FAILED = "start-failed"
 CRASHED = "crashed"
 HUNG = "hung"
+_OUTCOMES = (OK, START_FAILED, CRASHED, HUNG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,27 @@ def read_table(path: Path) -> tuple[Measurement, ...]:
     missing = sorted(_columns_needed(found) - set(table.column_names))
     if missing:
         raise TableUnreadable(str(path), f"columns missing: {', '.join(missing)}")
-    return tuple(_from_flat(row) for row in table.to_pylist())
+    return tuple(map(_from_flat, _sound_rows(path, table)))
+
+
+def _sound_rows(path: Path, table: "pa.Table") -> Sequence[dict[str, object]]:
+    """Of the schema's types, nothing left out. Raises `TableUnreadable`."""
+    import pyarrow as pa
+
+    types = {name: kind for name, kind in _column_types().items() if name in table.column_names}
+    schema = pa.schema([(name, _arrow_type(kind)) for name, kind in types.items()])
+    try:
+        rows: list[dict[str, object]] = table.select(list(types)).cast(schema).to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise TableUnreadable(str(path), f"a column of another type ({error})") from error
+    for number, row in enumerate(rows, start=1):
+        empty = [name for name, value in row.items() if value is None]
+        problem = f"{empty[0]} is empty" if empty else flaw(row, succeeded=row["outcome"] == OK)
+        if problem is None and row["outcome"] not in _OUTCOMES:
+            problem = f"outcome {row['outcome']!r} is none of {', '.join(_OUTCOMES)}"
+        if problem is not None:
+            raise TableUnreadable(str(path), f"row {number}: {problem}")
+    return rows
 
 
 def _columns_needed(version: str) -> AbstractSet[str]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -56,4 +57,37 @@ def test_a_table_of_this_version_may_lack_nothing(written):
 def test_a_version_nobody_knows_is_refused(written):
     rewrite(written, [], "quern-measurements-9")
     with pytest.raises(TableUnreadable, match="'quern-measurements-9'"):
+        read_table(written)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("cpu_secs", float("nan"), "row 2: cpu_secs is nan"),
+        ("cpu_secs", 0.0, "row 2: cpu_secs is 0"),
+        ("wall_secs", -1.0, "row 2: wall_secs is -1.0"),
+        ("wall_secs", float("inf"), "row 2: wall_secs is inf"),
+        ("cpu_secs", None, "row 2: cpu_secs is empty"),
+        ("task_id", None, "row 2: task_id is empty"),
+        ("hardware_peak_flops", 0, "row 2: hardware_peak_flops is 0"),
+        ("workload_prompts", -4, "row 2: workload_prompts is -4"),
+        ("workload_prompt_quantiles", [1], r"row 2: workload_prompt_quantiles is \[1\], not 4 counts"),
+        ("workload_shared_tokens", [1, None, 1, 1, 1], "row 2: workload_shared_tokens is"),
+        ("strategy_json", "{", "row 2: strategy_json is not JSON"),
+        ("strategy_json", "[]", "row 2: strategy_json is no object"),
+        ("strategy_json", '{"engine_args": {}}', "row 2: strategy_json has no environment, devices"),
+        ("outcome", "fine", "row 2: outcome 'fine' is none of ok,"),
+        ("measured_at", "yesterday", "row 2: measured_at is 'yesterday'"),
+        ("cpu_secs", "quick", "a column of another type"),
+    ],
+)
+def test_what_no_measurement_has_is_named_by_row_and_column(written, column, value, said):
+    """A table that came from elsewhere would otherwise end training with a traceback, or poison it."""
+    table = pq.read_table(written)
+    values = table.column(column).to_pylist()
+    values[1] = value
+    kept = pa.array(list(map(str, values)) if value == "quick" else values)
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, kept), written)
+    with pytest.raises(TableUnreadable, match=said):
         read_table(written)
