@@ -15,6 +15,7 @@ from math import exp, log
 from pathlib import Path
 
 from metainf.errors import TableUnreadable
+from metainf.files import in_place_of
 
 DEFAULT_FRAMEWORK = "vLLM"
 
@@ -31,6 +32,7 @@ _TIMES_ONE_SEQUENCE = "llama.cpp"
 _CONTRADICTORY = "Intel Max 1550"
 # A step of a serving engine costs about this much beside arithmetic and memory traffic.
 _STEP_SECS = 0.005
+_MOST = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,10 @@ def import_table(source: Path, target: Path, *, clean: bool) -> int:
     offered: dict[_Task, int] = defaultdict(int)
     for task, _ in cells:
         offered[task] += 1
-    with target.open("w", encoding="utf-8", newline="") as file:
+    with (
+        in_place_of(target) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer: csv.DictWriter[str] | None = None
         for (task, framework), logs in sorted(cells.items()):
             described = {
@@ -165,6 +170,9 @@ def _parsed(source: Path, line: int, row: dict[str, str]) -> tuple[_Task, str, f
         latency = float(text["Latency"])
     except ValueError as error:
         raise TableUnreadable(str(source), f"line {line}: {error}") from error
+    for name, count in (("devices", task.devices), ("length", task.length), ("batch size", task.batch)):
+        if not 0 < count <= _MOST:
+            raise TableUnreadable(str(source), f"line {line}: {name} {count} is not from 1 to {_MOST}")
     if not 0 < latency < float("inf"):
         raise TableUnreadable(str(source), f"line {line}: latency {latency} s")
     for name, known in ((task.hardware, _DEVICES), (task.model, _MODELS)):

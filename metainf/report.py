@@ -10,6 +10,7 @@ import numpy as np
 from metainf.bounds import Promises
 from metainf.errors import PredictionsUnwritable
 from metainf.evaluate import SELECTOR, Chosen, Evaluation
+from metainf.files import in_place_of
 from metainf.judge import Score
 from metainf.replay import FROZEN, INFORMED, ONLINE, SINGLE, Replayed
 
@@ -94,18 +95,18 @@ def write_choices(chosen: Sequence[Chosen], path: Path) -> None:
         )
         for row in chosen
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    with in_place_of(path) as unfinished:
+        if path.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
 
-        columns = dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-        pq.write_table(pa.table(columns), path)
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows(rows)
+            columns = dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+            pq.write_table(pa.table(columns), unfinished)
+            return
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            writer.writerows(rows)
 
 
 def replayed_rows(found: Sequence[Replayed]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

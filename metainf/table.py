@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_origin, get_type_hints
 
 from metainf.errors import TableUnreadable
 from metainf.facts import HardwareFacts, ModelFacts, Workload
+from metainf.files import in_place_of
 from metainf.soundness import flaw
 
 if TYPE_CHECKING:
@@ -100,10 +101,8 @@ def write_table(rows: Sequence[Measurement], path: Path) -> None:
         [(name, _arrow_type(kind)) for name, kind in _column_types().items()],
         metadata={"schema": SCHEMA_VERSION},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(path.suffix + ".tmp")
-    pq.write_table(pa.table(columns, schema=schema), unfinished, compression="zstd")
-    unfinished.replace(path)
+    with in_place_of(path) as unfinished:
+        pq.write_table(pa.table(columns, schema=schema), unfinished, compression="zstd")
 
 
 def is_measurements(path: Path) -> bool:

@@ -67,6 +67,9 @@ def test_cleaning_drops_the_times_of_one_sequence_and_the_rows_that_contradict_e
         (row(model="gpt-0"), "line 2: 'gpt-0' is not described"),
         (row(latency=-1), "line 2: latency -1.0 s"),
         (row(batch="many"), "line 2: invalid literal"),
+        (row(batch=0), "line 2: batch size 0 is not from 1 to"),
+        (row(batch=-4), "line 2: batch size -4 is not from 1 to"),
+        (row(batch="9" * 400), "line 2: batch size .* is not from 1 to"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_and_nothing_is_written(bad, message, tmp_path):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from metainf.errors import TableUnreadable
+from metainf.files import in_place_of
 from metainf.model import SHIPPED
 from metainf.table import SCHEMA_VERSION, read_table, write_table
 
@@ -91,3 +92,18 @@ def test_what_no_measurement_has_is_named_by_row_and_column(written, column, val
     pq.write_table(table.set_column(place, column, kept), written)
     with pytest.raises(TableUnreadable, match=said):
         read_table(written)
+
+
+@pytest.mark.parametrize("ended_by", [OSError, KeyboardInterrupt])
+def test_a_write_that_does_not_end_leaves_what_was_there(tmp_path, ended_by):
+    path = tmp_path / "costs.csv"
+    path.write_text("before")
+
+    def write():
+        with in_place_of(path) as unfinished:
+            unfinished.write_text("half")
+            raise ended_by
+
+    with pytest.raises(ended_by):
+        write()
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("costs.csv", "before")]
