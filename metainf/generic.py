@@ -28,6 +28,8 @@ _NAMES = ("task_id", "alternative")
 _TRUE = frozenset({"1", "true", "yes", "t", "y"})
 _FALSE = frozenset({"", "0", "false", "no", "f", "n", "none", "nan"})
 _MOST_KINDS = 32
+# Features are 32-bit numbers.
+_LARGEST = float(np.finfo(np.float32).max)
 _SURPLUS = "surplus fields"
 
 
@@ -110,6 +112,8 @@ def _problem(rows: Sequence[_Row], default: str | None) -> Problem:
     for name in columns:
         if name.startswith(("t_", "a_")):
             for label, values in _as_numbers(name, [row.text(name).strip() for row in rows]):
+                for place in np.flatnonzero(np.abs(values) > _LARGEST):
+                    raise rows[place].unreadable(f"{name} {rows[place].text(name)!r} is too large")
                 names.append(label)
                 features.append(values)
     for alternative in sorted(set(alternatives)):

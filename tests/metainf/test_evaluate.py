@@ -252,6 +252,8 @@ def test_a_bound_for_new_members_weighs_each_alike_however_many_its_tasks():
         ("task_id,alternative,cost\n1,a,2\n1,a,3\n", "line 3: alternative 'a' of task '1' is there twice"),
         ("task_id,alternative,cost\n1,,2\n", "line 2: task_id and alternative must be given"),
         ("task_id,alternative,cost\n1,a,2,3\n", "line 2: more fields than columns"),
+        ("task_id,alternative,cost,t_x\n1,a,2,1\n1,b,3,inf\n", "line 3: t_x 'inf' is too large"),
+        ("task_id,alternative,cost,a_x\n1,a,2,-1e300\n", "line 2: a_x '-1e300' is too large"),
         (
             "task_id,alternative,cost,censored\n1,a,2,maybe\n",
             "line 2: censored 'maybe' is neither true nor false",
