@@ -66,7 +66,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The operator's money in the market: free, and bonded."""
+    """The operator's money in the market: free, and in bonds that may come free again."""
 
     free_units: int
     locked_units: int
@@ -82,7 +82,7 @@ def for_claimable(
 ) -> list[Action]:
     """Fetches, declines and at most one batch of claims, in the order of priority."""
     actions: list[Action] = []
-    batch = _Batch(means.free_units, ahead.secs, closed=ahead.waiting > 0 or not policy.may_claim)
+    batch = _Batch(means.free_units, ahead.secs, closed=ahead.waiting > 0)
     means_units = means.free_units + means.locked_units
     looked_at = prompt_tokens = 0
     for task in claimable:

@@ -62,10 +62,12 @@ def decide(
     actions += [
         for_round(task, view.me, artefacts.get(task.id, NOTHING_YET), clock, policy) for task in view.rounds()
     ]
-    ahead = Ahead()
+    ahead, lost_units = Ahead(), 0
     for task in view.held():
         artefact = artefacts.get(task.id, NOTHING_YET)
         ahead.add(artefact, policy)
+        if artefact.hopeless:
+            lost_units += task.request.bond_units * policy.bond_unit_units
         actions.append(_for_held(task, view.me, artefact, clock, policy))
     actions += _for_posted(view, artefacts, clock, policy)
     actions += [for_won(task, artefacts.get(task.id, NOTHING_YET), clock) for task in view.won()]
@@ -74,7 +76,7 @@ def decide(
         for task in view.disputed()
     ]
     if not policy.draining:
-        means = Means(view.free_units, view.locked_units)
+        means = Means(view.free_units, view.locked_units - lost_units)
         actions += for_claimable(view.claimable(), means, artefacts, clock, policy, ahead)
     surplus = view.free_units - policy.withdraw_above_units
     if policy.withdraw_above_units and surplus > policy.withdraw_above_units // 10:

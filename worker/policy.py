@@ -58,7 +58,6 @@ class Policy:
     output_share: float = 1.0
     give_up_over: float = 0.0
     draining: bool = False
-    may_claim: bool = True
     patience_secs: float = 1.0
     turn_secs: int = 2
     currency: Currency = ETHER

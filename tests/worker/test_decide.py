@@ -234,6 +234,18 @@ def test_a_bond_beyond_all_means_holds_up_nothing_and_one_within_them_is_waited_
     assert decide(poor, artefacts, CLOCK, POLICY) == ()
 
 
+def test_a_bond_that_only_a_lost_lease_could_free_is_not_waited_for():
+    lost, dear, plain = (
+        leased(1, until=NOW - 1, bond_units=4),
+        task(2, tip_units=90_000, bond_units=9),
+        task(3),
+    )
+    seen = view(lost, dear, plain, free_units=8 * POLICY.bond_unit_units)
+    seen.locked_units = 4 * POLICY.bond_unit_units
+    artefacts = {dear.id: ready(), plain.id: ready(), lost.id: ready(alerted=True)}
+    assert (Act.CLAIM, 3) in acts(decide(seen, artefacts, CLOCK, POLICY))
+
+
 def test_slow_servers_of_strangers_use_up_nobodys_turn():
     hung = [task(n, tip_units=90_000, input_uri=f"https://example.org/{n}") for n in range(1, 20)]
     plain = task(20)
