@@ -50,7 +50,7 @@ class Connection:
             self._target,
             body,
             self._headers,
-            # To try again is the caller's: the library would sleep through an outage that he should hear of.
+            # To try again is the caller's: the library would sleep through an outage that it should hear of.
             retries=False,
             redirect=False,
             assert_same_host=False,

@@ -1,4 +1,4 @@
-"""How good the selector is: on the shipped table and in the paper's experiment, or on LLM-Inference-Bench.
+"""How good the selector is: on the shipped tables and in the paper's experiment, or on LLM-Inference-Bench.
 
 Prints a table per split; the last line is one JSON object with `gap_closed_log` and `slowdown` of each method
 by table and split. `--page FILE` also writes everything, with where it comes from, as a page.
@@ -17,7 +17,16 @@ from metainf.catalogue import DEFAULT_NAME
 from metainf.costs import Cost, costs
 from metainf.descriptions import encoder, encoder_dir, problems
 from metainf.errors import ResearchExtraMissing
-from metainf.evaluate import SBS, SELECTOR, Evaluation, evaluate, evaluate_folds, methods_for, read_any
+from metainf.evaluate import (
+    SBS,
+    SELECTOR,
+    Evaluation,
+    evaluate,
+    evaluate_folds,
+    evaluate_table,
+    methods_for,
+    read_any,
+)
 from metainf.learner import Learned
 from metainf.llm_inference_bench import DEFAULT_FRAMEWORK, import_table
 from metainf.model import SHIPPED, MetaModel
@@ -28,6 +37,7 @@ from metainf.table import file_sha256, read_table
 from scripts.bench.selection_plots import draw
 
 TABLE = SHIPPED.parent / "cpu.parquet"
+ELSEWHERE = SHIPPED.parent / "cpu-xeon.parquet"
 TEMPLATES = Path(__file__).parent
 ARMS = ("paper-batching", "paper-caching", "paper-chunked", DEFAULT_NAME)
 # Accuracy, F1 and acceleration ratio as published (arXiv 2508.09194); of MetaInf itself only the first is known here.
@@ -125,7 +135,7 @@ def on_public_table(source: Path) -> dict[str, Evaluation]:
 
 
 def page(sections: Mapping[str, str], pictures: str) -> str:
-    rows = read_table(TABLE)
+    rows, others = read_table(TABLE), read_table(ELSEWHERE)
     first, last = min(row.measured_at for row in rows), max(row.measured_at for row in rows)
     return (
         (TEMPLATES / "selector.template.md")
@@ -133,6 +143,10 @@ def page(sections: Mapping[str, str], pictures: str) -> str:
         .format(
             table=TABLE.name,
             digest=file_sha256(TABLE),
+            other_table=ELSEWHERE.name,
+            other_digest=file_sha256(ELSEWHERE),
+            other_runs=len(others),
+            other_machine=others[0].hardware.name,
             runs=len(rows),
             machine=rows[0].hardware.name,
             version=rows[0].engine_version,
@@ -147,9 +161,11 @@ def page(sections: Mapping[str, str], pictures: str) -> str:
 def judge_own(target: Path | None) -> dict[str, Evaluation]:
     problem = read_any(TABLE)
     own = evaluate(problem)
+    elsewhere = evaluate_table(TABLE, ELSEWHERE)
     paper, of_paper = papers_experiment(problem)
     sections = {
         "own": to_markdown(own),
+        "elsewhere": to_markdown(elsewhere),
         "families": acceleration_by_family(own, problem),
         "restarts": restarts(problem.contested()),
         "paper": paper,
@@ -160,7 +176,7 @@ def judge_own(target: Path | None) -> dict[str, Evaluation]:
         folder = target.with_suffix("")
         draw(own, problem, folder)
         target.write_text(page(sections, folder.name), encoding="utf-8")
-    return {"own": own, "paper's arms": of_paper}
+    return {"own": own, "another machine": elsewhere, "paper's arms": of_paper}
 
 
 def judge_public(source: Path, target: Path | None) -> dict[str, Evaluation]:
