@@ -8,8 +8,7 @@ from quern.context import home
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eth_account.signers.local import LocalAccount
-
+    from chain.signer import Signer
     from chain.store import ContentStore
     from engine.tokenizer import Tokenizer
     from protocol.equivalence import EquivalenceClass
@@ -41,7 +40,7 @@ def keystore() -> "Keystore":
     return Keystore(home().wallets)
 
 
-def unlocked(name: str | None, password_file: Path | None) -> "LocalAccount":
+def unlocked(name: str | None, password_file: Path | None) -> "Signer":
     """The chosen wallet's key."""
     from wallet.passwords import password_for
 
