@@ -18,16 +18,18 @@ class SelectionState:
     `running` is the strategy that generates or did so last, `resident` are those whose engines are up for
     this model, `running` among them or not: starting any of these costs nothing. `queued_jobs` is how many
     more jobs of this kind wait (a restart is shared among them), `restart_secs` what starting a strategy
-    costs here (missing ones: the measured starts of the meta-model), `budget_secs` and `deadline_secs`
-    limits on this job's time, the second counted from now with the start included, `allowed` the names that
-    may be used (None: all). `corrections_log` is what jobs run here add to predicted log seconds, by strategy
-    (`metainf.online`); `exploration` whether this choice may try something.
+    costs here (missing ones: the measured starts of the meta-model), `foregone_secs` what the jobs so far would
+    have saved under strategies that are not up (`metainf.foregone`), which is taken off their starts,
+    `budget_secs` and `deadline_secs` limits on this job's time, the second counted from now with the start
+    included, `allowed` the names that may be used (None: all). `corrections_log` is what jobs run here add to
+    predicted log seconds, by strategy (`metainf.online`); `exploration` whether this choice may try something.
     """
 
     running: str | None = None
     resident: tuple[str, ...] = ()
     queued_jobs: int = 0
     restart_secs: Mapping[str, float] = field(default_factory=dict, hash=False)
+    foregone_secs: Mapping[str, float] = field(default_factory=dict, hash=False)
     budget_secs: float | None = None
     deadline_secs: float | None = None
     allowed: tuple[str, ...] | None = None
@@ -35,7 +37,7 @@ class SelectionState:
     exploration: Exploration = NO_EXPLORATION
 
     def __post_init__(self) -> None:
-        for name in ("restart_secs", "corrections_log"):
+        for name in ("restart_secs", "foregone_secs", "corrections_log"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -45,6 +47,7 @@ class SelectionState:
             "resident": list(self.resident),
             "queued_jobs": self.queued_jobs,
             "restart_secs": dict(self.restart_secs),
+            "foregone_secs": dict(self.foregone_secs),
             "budget_secs": self.budget_secs,
             "deadline_secs": self.deadline_secs,
             "allowed": None if self.allowed is None else list(self.allowed),

@@ -2,7 +2,7 @@
 
 from math import expm1
 
-from metainf.choice import Choice, Prediction
+from metainf.choice import Choice, Prediction, SelectionState
 from metainf.facts import Workload
 from metainf.roofline import Roofline
 from metainf.rule import expected_secs
@@ -22,7 +22,7 @@ HEADINGS = (
 LEGEND = (
     "* taken. Expected total: the run with its share of an engine start and of a failure. VS taken: that against the "
     "strategy taken. Run, 90 % sure: the run alone takes at most this long in nine of ten cases. Engine start: up = it "
-    "runs already; / N = shared by N waiting jobs."
+    "runs already; - S = less what the jobs so far would have saved under it; / N = shared by N waiting jobs."
 )
 
 
@@ -59,15 +59,11 @@ def rows(choice: Choice, shown: int = _SHOWN) -> list[tuple[str, ...]]:
     if taken not in best:
         best = [*best[:-1], taken]
     least = expected_secs(taken, state)
-    return [
-        _row(each, expected_secs(each, state), least, state.queued_jobs, taken=each is taken) for each in best
-    ]
+    return [_row(each, state, least, taken=each is taken) for each in best]
 
 
-def _row(each: Prediction, secs: float, of_taken: float, queued_jobs: int, *, taken: bool) -> tuple[str, ...]:
-    start = "up" if each.restart_secs == 0 else f"{each.restart_secs:.3g} s"
-    if each.restart_secs > 0 and queued_jobs:
-        start += f" / {queued_jobs + 1}"
+def _row(each: Prediction, state: SelectionState, of_taken: float, *, taken: bool) -> tuple[str, ...]:
+    secs = expected_secs(each, state)
     return (
         "*" if taken else "",
         each.strategy,
@@ -75,9 +71,19 @@ def _row(each: Prediction, secs: float, of_taken: float, queued_jobs: int, *, ta
         "" if taken else f"{secs / of_taken - 1:+.0%}",
         f"{each.prefill_secs:.2g} s",
         f"{each.bound_secs:.3g} s",
-        start,
+        _start(each, state),
         f"{each.p_failure:.0%}" if each.p_failure >= 0.05 else "",
     )
+
+
+def _start(each: Prediction, state: SelectionState) -> str:
+    if each.restart_secs == 0:
+        return "up"
+    foregone = state.foregone_secs.get(each.strategy, 0.0)
+    start = f"{each.restart_secs:.3g} s" + (f" - {foregone:.3g} s" if foregone else "")
+    if not state.queued_jobs:
+        return start
+    return f"({start}) / {state.queued_jobs + 1}" if foregone else f"{start} / {state.queued_jobs + 1}"
 
 
 def _describe(workload: Workload) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from metainf.choice import Choice, Prediction
 from metainf.errors import ResearchExtraMissing
 from metainf.replay import FROZEN, INFORMED, ONLINE, SINGLE, Replayed
-from metainf.rule import expected_secs
+from metainf.rule import expected_secs, start_secs_due
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def _bars(axes: "Axes", choice: Choice, shown: Sequence[Prediction]) -> None:
     rows = np.arange(len(shown))[::-1]
     for row, each in zip(rows, shown, strict=True):
         taken = each.strategy == choice.strategy.name
-        share = each.restart_secs / (1 + state.queued_jobs)
+        share = start_secs_due(each, state) / (1 + state.queued_jobs)
         colour = BLUE if taken else "#9DB7C9"
         first, rest = each.prefill_secs, max(each.total_secs - each.prefill_secs, 0)
         axes.barh(row, first, color=colour, height=0.62, alpha=0.65)

@@ -19,14 +19,26 @@ NO_BOUND_FITS = "SELECT-005"
 EXPLORED = "SELECT-006"
 
 
-def expected_secs(prediction: Prediction, state: SelectionState) -> float:
-    """What taking a strategy costs per job: its run, its share of a restart, and doing both again if it
-    fails.
+def run_secs(prediction: Prediction) -> float:
+    """What a job costs on an engine that is up; once more if it fails."""
+    return prediction.total_secs * _attempts(prediction)
+
+
+def start_secs_due(prediction: Prediction, state: SelectionState) -> float:
+    """What is still to be repaid of a start: all of it, once more if it fails, less what the jobs so far would have
+    saved under the strategy.
     """
-    attempt = prediction.total_secs + prediction.restart_secs / (1 + state.queued_jobs)
-    if prediction.p_failure < LEAST_FAILURE:
-        return attempt
-    return attempt + prediction.p_failure * (prediction.total_secs + prediction.restart_secs)
+    start = prediction.restart_secs * _attempts(prediction)
+    return max(0.0, start - state.foregone_secs.get(prediction.strategy, 0.0))
+
+
+def expected_secs(prediction: Prediction, state: SelectionState) -> float:
+    """What taking a strategy costs per job: its run, and a share of what is due of its start."""
+    return run_secs(prediction) + start_secs_due(prediction, state) / (1 + state.queued_jobs)
+
+
+def _attempts(prediction: Prediction) -> float:
+    return 1.0 + (prediction.p_failure if prediction.p_failure >= LEAST_FAILURE else 0.0)
 
 
 def decide(
@@ -53,8 +65,9 @@ def decide(
         return best, ONLY_ONE, f"{predictions[best].strategy} is the only strategy that can run this"
 
     def as_good(other: int) -> bool:
-        # A start is not paid for on a guess. Where both must be started, or neither, the better guess is taken.
-        paid = predictions[other].restart_secs == 0 < predictions[best].restart_secs
+        # A start is not paid for on a guess. Where both must be started, or neither, the better guess is taken; so it
+        # is where the start is repaid, for then many guesses agree.
+        paid = predictions[other].restart_secs == 0 < start_secs_due(predictions[best], state)
         names = predictions[best].strategy, predictions[other].strategy
         needed = margin(spreads, *names) if paid else LEAST_MARGIN
         return other in fitting and scores[other] <= scores[best] * (1 + needed)
@@ -66,7 +79,7 @@ def decide(
     if default is not None and best != default and as_good(default):
         saved = f"{predictions[best].strategy} is expected to save {_saved(scores[best], scores[default])}"
         return default, DEFAULT_AS_GOOD, f"{saved}, too little to be sure of, and so {DEFAULT_NAME}"
-    return best, FASTEST, _why_fastest(predictions, scores, best, default)
+    return best, FASTEST, _why_fastest(predictions, scores, state, best, default)
 
 
 def _saved(best: float, other: float) -> str:
@@ -89,22 +102,37 @@ def _why_kept(
     if quickest is kept:
         return f"{kept.strategy} runs already and is expected to be quickest: {kept.total_secs:.3g} s"
     jobs = "one job does" if state.queued_jobs == 0 else f"{state.queued_jobs + 1} jobs do"
+    start = f"its start of {quickest.restart_secs:.3g} s"
+    foregone = state.foregone_secs.get(quickest.strategy, 0.0)
+    if foregone:
+        start = f"what is left of {start} once the {foregone:.3g} s foregone so far are taken off"
     return (
         f"{kept.strategy} runs already: {quickest.strategy} would take {quickest.total_secs:.3g} s a job instead "
-        f"of {kept.total_secs:.3g} s, but {jobs} not repay its start of {quickest.restart_secs:.3g} s"
+        f"of {kept.total_secs:.3g} s, but {jobs} not repay {start}"
     )
 
 
 def _why_fastest(
-    predictions: Sequence[Prediction], scores: Sequence[float], best: int, default: int | None
+    predictions: Sequence[Prediction],
+    scores: Sequence[float],
+    state: SelectionState,
+    best: int,
+    default: int | None,
 ) -> str:
-    name = predictions[best].strategy
-    if default is None or default == best:
-        return f"{name} is expected to be quickest: {predictions[best].total_secs:.3g} s a job"
-    instead = (
-        f"{scores[best]:.3g} s a job with its share of a start, {scores[default]:.3g} s for {DEFAULT_NAME}"
-    )
-    return f"{name} is expected to be quickest: {instead}"
+    taken = predictions[best]
+    said = f"{taken.strategy} is expected to be quickest: {taken.total_secs:.3g} s a job"
+    if default is not None and default != best:
+        said = (
+            f"{taken.strategy} is expected to be quickest: {scores[best]:.3g} s a job with its share of a start, "
+            f"{scores[default]:.3g} s for {DEFAULT_NAME}"
+        )
+    foregone = state.foregone_secs.get(taken.strategy, 0.0)
+    if foregone and taken.restart_secs:
+        said += (
+            f"; the {foregone:.3g} s that the jobs so far have gone without count against its start of "
+            f"{taken.restart_secs:.3g} s"
+        )
+    return said
 
 
 def _fits(prediction: Prediction, state: SelectionState) -> bool:

@@ -309,6 +309,9 @@ class EngineHost:
         except EngineError as error:
             self._bury(resident, error)
             return
+        if plan.choice is not None:
+            model = resident.model
+            self._planner.fed(model, plan.choice, self._fleet.strategies(model), self._fleet.leaving(model))
         self._gauge.fed(plan, [prompt for job in group for prompt in servable(job.checked)])
         self._wake()
 

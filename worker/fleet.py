@@ -85,6 +85,14 @@ class Fleet:
         """Names of those up for this model, in order."""
         return tuple(sorted(resident.strategy.name for resident in self._up if resident.model.id == model.id))
 
+    def leaving(self, model: ServedModel) -> str | None:
+        """The strategy whose engine for this model one more start would end for want of places."""
+        if len(self._up) < self._most:
+            return None
+        now = time.monotonic()
+        least = min(self._up, key=lambda resident: resident.worth(now, wanted=False))
+        return least.strategy.name if least.model.id == model.id else None
+
     def make_room(self, model: ServedModel, wanted_models: Collection[bytes]) -> bool:
         """Let go what one more engine for the model needs gone; False if something that works must be waited for."""
         now, memory = time.monotonic(), self._memory

@@ -1,11 +1,12 @@
 """Under which strategy jobs go: on as before where something is kept of them, else as the selector chooses."""
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.base import EngineError, EngineFacts
 from metainf import Choice, SelectionState, Strategy
+from metainf.foregone import foregone_after
 from protocol.errors import QuernError
 from worker.database import Database
 from worker.jobs import Job
@@ -44,7 +45,7 @@ class CannotRun(Exception):
 
 
 class Planner:
-    """Knows what is kept, what starts cost here, and which strategies rest after a failure."""
+    """Knows what is kept, what starts cost here and what was foregone without, and which strategies rest."""
 
     def __init__(self, chooser: Chooser, progress: ProgressLog, database: Database) -> None:
         self._chooser = chooser
@@ -52,6 +53,7 @@ class Planner:
         self._database = database
         self._troubles = Troubles(database.troubles())
         self._start_secs: dict[str, float] = {}
+        self._foregone_secs: dict[bytes, Mapping[str, float]] = {}
 
     def plan(self, group: Sequence[Job], situation: Situation) -> Plan:
         """Raises CannotRun."""
@@ -68,6 +70,7 @@ class Planner:
             resident=situation.resident,
             queued_jobs=max(0, situation.waiting // len(group) - 1),
             restart_secs=dict(self._start_secs),
+            foregone_secs=self._foregone_secs.get(first.model.id, {}),
             deadline_secs=round(max(0.0, min(job.lease_end for job in group) - steady_secs()), 1),
             allowed=self._allowed(first, sum(job.tokens for job in group)),
         )
@@ -93,6 +96,11 @@ class Planner:
         ]
         self._progress.forget(strange)
         return not strange
+
+    def fed(self, model: ServedModel, choice: Choice, up: Collection[str], leaving: str | None) -> None:
+        """A group runs as chosen; `up` names the engines up for the model, `leaving` the next to be let go."""
+        state, taken = choice.record.state, choice.strategy.name
+        self._foregone_secs[model.id] = foregone_after(state, choice.predictions, taken, up, leaving)
 
     def started(self, model: ServedModel, strategy: Strategy, secs: float) -> None:
         self._start_secs[strategy.name] = round(secs, 2)

@@ -1,6 +1,6 @@
 """A model, a machine and the strategies that tests of features and selection start from."""
 
-from metainf import HardwareFacts, ModelFacts, catalogue
+from metainf import HardwareFacts, ModelFacts, Prediction, catalogue
 
 MODEL = ModelFacts(
     parameters=32_000_000,
@@ -19,3 +19,15 @@ MODEL = ModelFacts(
 )
 MACHINE = HardwareFacts("cpu", "test CPU", 1, 16 << 30, 256 << 20, 40_000_000_000, 100_000_000_000)
 STRATEGIES = catalogue("cpu", "0.32.0")
+
+
+def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_failure=0.0):
+    return Prediction(
+        strategy=strategy,
+        total_secs=total_secs,
+        prefill_secs=total_secs / 2,
+        decode_secs=total_secs / 2,
+        bound_secs=bound_secs or total_secs * 1.2,
+        p_failure=p_failure,
+        restart_secs=restart_secs,
+    )

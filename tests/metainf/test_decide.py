@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metainf import DEFAULT_NAME, Prediction, SelectionState
+from metainf import DEFAULT_NAME, SelectionState
 from metainf.learner import margin
 from metainf.rule import (
     DEFAULT_AS_GOOD,
@@ -18,21 +18,10 @@ from metainf.rule import (
     decide,
     expected_secs,
 )
+from tests.metainf.makers import predicted
 
 MARGIN = 0.1
 SPREADS = {DEFAULT_NAME: 0.0, "other": log1p(MARGIN)}
-
-
-def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_failure=0.0):
-    return Prediction(
-        strategy=strategy,
-        total_secs=total_secs,
-        prefill_secs=total_secs / 2,
-        decode_secs=total_secs / 2,
-        bound_secs=bound_secs or total_secs * 1.2,
-        p_failure=p_failure,
-        restart_secs=restart_secs,
-    )
 
 
 def decided(predictions, **state):

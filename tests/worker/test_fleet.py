@@ -178,3 +178,26 @@ def test_what_an_engine_has_finished_is_handed_out_before_another_starts(tmp_pat
         room.host.submit([first, second])
         [outcome] = room.wait([second.task_id])
         assert isinstance(outcome, Generated)
+
+
+def test_an_engine_is_started_once_the_jobs_that_went_without_it_repay_its_start(tmp_path):
+    """Nobody says how many jobs are to come; each record says what those before have gone without."""
+    with engine_room(tmp_path, MODEL, resident=2, strategies=("seqs-1", "seqs-8")) as room:
+        _ran_under(room, 0, "seqs-1")
+        foregone: list[float] = []
+        strategy, numbers = "seqs-1", itertools.count(1)
+        while strategy == "seqs-1":
+            [outcome] = room.run([job(MODEL, next(numbers), prompts=32)])
+            assert isinstance(outcome, Generated)
+            record = SelectionRecord.from_json(json.loads(outcome.run.selection))
+            foregone.append(record.state.foregone_secs.get("seqs-8", 0.0))
+            start_secs = {each.strategy: each.restart_secs for each in record.predictions}["seqs-8"]
+            strategy = outcome.run.strategy
+            assert foregone[-1] <= start_secs
+            assert len(foregone) < 100, f"{foregone[-1]} s foregone, and no start of {start_secs} s"
+        assert len(foregone) > 1
+        assert foregone == sorted(foregone)
+        [outcome] = room.run([job(MODEL, next(numbers), prompts=32)])
+        assert isinstance(outcome, Generated)
+        assert outcome.run.strategy == "seqs-8"
+        assert room.host.status().starts == 2
