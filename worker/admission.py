@@ -40,7 +40,9 @@ class _Batch:
     secs: float = 0.0
     tokens: int = 0
     least_lease_secs: float = float("inf")
+    fetched_since: float = float("inf")
     closed: bool = False
+    joined_soon: bool = False
 
     def has_room(self, facts: InputFacts, queue_secs: float, policy: Policy) -> bool:
         """All of a batch share the engine: what joins must leave those before it their leases, and fit the KV cache."""
@@ -54,6 +56,16 @@ class _Batch:
             and self.prompts + facts.prompts <= policy.batch_prompts
             and self.secs + queue_secs <= policy.batch_secs
         )
+
+    def await_input(self) -> None:
+        """What comes next in rank is about to be ready: nothing behind it is claimed before."""
+        self.joined_soon = self.joined_soon or not self.closed
+        self.closed = True
+
+    def waits(self, clock: Clock, policy: Policy) -> bool:
+        """Inputs that are read together are claimed together, in one transaction and for one start of the engine."""
+        recent = clock.wall_secs - self.fetched_since < policy.gather_secs
+        return self.joined_soon and recent and self.tasks < policy.batch_tasks
 
     def add(self, task: Task, facts: InputFacts, queue_secs: float, bond_units: int, policy: Policy) -> None:
         self.tasks += 1
@@ -104,6 +116,8 @@ def for_claimable(
         action = _for_open(task, artefact, clock, policy, batch)
         if action is not None:
             actions.append(action)
+    if batch.waits(clock, policy):
+        return [action for action in actions if action.act is not Act.CLAIM]
     return actions
 
 
@@ -127,20 +141,23 @@ def _for_open(task: Task, artefact: Artefact, clock: Clock, policy: Policy, batc
         return None
     if artefact.input is Input.UNKNOWN:
         # A better-ranked task is waited for once; after its store failed, it no longer holds up the others.
-        batch.closed = batch.closed or artefact.retry_at == 0
+        if artefact.retry_at == 0:
+            batch.await_input()
         return Action(Act.FETCH, task.id)
     if artefact.input is Input.FETCHING or artefact.facts is None:
         # A better-ranked task that is about to be ready is not overtaken; a slow store is.
         if clock.wall_secs - artefact.fetch_started_at < policy.patience_secs:
-            batch.closed = True
+            batch.await_input()
         return None
     refusal = why_not_checked(task, artefact.facts, policy)
     if refusal is not None:
         return Action(Act.DECLINE, task.id, refusal)
-    return _into_batch(task, artefact.facts, policy, batch)
+    return _into_batch(task, artefact, artefact.facts, policy, batch)
 
 
-def _into_batch(task: Task, facts: InputFacts, policy: Policy, batch: _Batch) -> Action | None:
+def _into_batch(
+    task: Task, artefact: Artefact, facts: InputFacts, policy: Policy, batch: _Batch
+) -> Action | None:
     queue_secs = policy.rates.queue_secs(facts)
     bond = task.request.bond_units * policy.bond_unit_units
     wait_secs = batch.secs_before + batch.secs
@@ -152,6 +169,7 @@ def _into_batch(task: Task, facts: InputFacts, policy: Policy, batch: _Batch) ->
         batch.closed = True
         return None
     batch.add(task, facts, queue_secs, bond, policy)
+    batch.fetched_since = min(batch.fetched_since, artefact.fetch_started_at)
     words = f"best priority of what can be served; up to {shown_secs(facts.alone_secs)} of work"
     if wait_secs:
         words += f", {shown_secs(wait_secs)} before it"

@@ -35,6 +35,8 @@ class Policy:
 
     `batch_tokens` is what an engine's KV cache holds, `output_share` how much of the tokens they may produce prompts do
     produce. `turn_secs`: where each of several workers may make the same call, each waits so long for the one before.
+    `patience_secs`: how long a slow input holds up what ranks behind it; `gather_secs`: how long inputs that are ready
+    wait for those that are read beside them.
     """
 
     models: frozenset[bytes]
@@ -59,6 +61,7 @@ class Policy:
     give_up_over: float = 0.0
     draining: bool = False
     patience_secs: float = 1.0
+    gather_secs: float = 0.1
     turn_secs: int = 2
     currency: Currency = ETHER
     rates: Rates = field(default_factory=Rates)

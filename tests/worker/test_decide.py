@@ -285,6 +285,33 @@ def test_a_better_task_whose_input_is_being_read_is_not_overtaken_at_once():
     assert acts(decide(view(better, worse), artefacts, later, POLICY)) == [(Act.CLAIM, 2)]
 
 
+def test_inputs_that_are_read_together_are_claimed_together():
+    first, second, running = task(1, tip_units=900_000), task(2), leased(3)
+    begun = NOW - POLICY.gather_secs / 2
+    artefacts = {
+        first.id: ready(fetch_started_at=begun),
+        second.id: Artefact(input=Input.FETCHING, fetch_started_at=begun),
+        running.id: at_stage(Stage.RUNNING),
+    }
+    seen = view(first, second, running)
+    assert decide(seen, artefacts, CLOCK, POLICY) == ()
+    both = artefacts | {second.id: ready(fetch_started_at=begun)}
+    assert acts(decide(seen, both, CLOCK, POLICY)) == [(Act.CLAIM, 1), (Act.CLAIM, 2)]
+    # However many come after it, nothing waits longer than that.
+    later = replace(CLOCK, wall_secs=NOW + POLICY.gather_secs)
+    assert acts(decide(seen, artefacts, later, POLICY)) == [(Act.CLAIM, 1)]
+    fresh = view(first, second, task(4), running)
+    assert acts(decide(fresh, both, CLOCK, POLICY)) == [(Act.FETCH, 4)]
+    assert acts(decide(fresh, both, later, POLICY)) == [(Act.CLAIM, 1), (Act.CLAIM, 2), (Act.FETCH, 4)]
+
+
+def test_a_full_batch_waits_for_nothing():
+    first, second = task(1, tip_units=900_000), task(2)
+    artefacts = {first.id: ready(fetch_started_at=NOW)}
+    alone = replace(POLICY, batch_tasks=1)
+    assert acts(decide(view(first, second), artefacts, CLOCK, alone)) == [(Act.CLAIM, 1), (Act.FETCH, 2)]
+
+
 def test_a_lapsed_lease_of_another_worker_may_be_claimed():
     lapsed = task(1, state=TaskState.LEASED, holder=OTHER, until=NOW - 1)
     running = task(2, state=TaskState.LEASED, holder=OTHER, until=NOW)
