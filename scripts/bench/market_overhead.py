@@ -1,7 +1,8 @@
 """What the market costs an engine: tokens a second through it over those of the same prompts through bare vLLM.
 
-Both run the same strategy on the demo model, in turns, on one machine. The clock runs from the first prompt given to
-the engine to the last token out of it, so gaps between claimed batches count and the chain's own latency does not.
+Both run the same strategy on the same model, in turns, on one machine, which node and requester share. The clock runs
+from the first prompt given to the engine to the last token out of it, so gaps between claimed batches count and the
+chain's own latency does not.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from metainf import HardwareFacts
 from protocol.batchfile import Message, Prompt
 from protocol.params import GenerationParams
 from scripts.bench.marketplace import MODEL_DIR, Place, await_settled, open_place, say, start_worker
+from scripts.bench.random_model import SHAPES, write_random_model
 from scripts.train_demo_model import words
 from scripts.train_demo_model.story import StoryPlan
 from worker import report
@@ -51,14 +53,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench/overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--stream", type=int, default=512, help="single prompts in a stream")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="random weights of this shape in place of the demo model"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quern-bench-") as temporary:
-        print(json.dumps(_measure(Path(temporary), options.rounds, options.stream)))
+        print(json.dumps(_measure(Path(temporary), options.rounds, options.stream, options.shape)))
 
 
-def _measure(home: Path, rounds: int, stream: int) -> dict[str, object]:
-    place = open_place(home, block_millis=250)
-    model = next(iter(serve([MODEL_DIR]).values()))
+def _measure(home: Path, rounds: int, stream: int, shape: str | None) -> dict[str, object]:
+    model_dir = write_random_model(shape, MODEL_DIR, home / "models") if shape else MODEL_DIR
+    place = open_place(home, block_millis=250, model_dir=model_dir)
+    model = next(iter(serve([model_dir]).values()))
     config = place.config().model_copy(update={"engine": _ENGINE, "batches": _BATCHES})
     strategy = next(item for item in Machine(config).strategies() if item.name == _STRATEGY)
     engine = ChildEngine(
@@ -87,6 +93,7 @@ def _measure(home: Path, rounds: int, stream: int) -> dict[str, object]:
             "rounds": rounds,
             "batch_prompts": _BATCH_PROMPTS,
             "stream_prompts": stream,
+            "model": model_dir.name,
             "strategy": _STRATEGY,
             "cores": os.cpu_count(),
         }

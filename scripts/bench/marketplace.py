@@ -65,6 +65,7 @@ class Place:
     devnet: Devnet
     market: Market
     store: ContentStore
+    model_dir: Path
     model: bytes
 
     def config(self) -> WorkerConfig:
@@ -74,7 +75,7 @@ class Place:
             chain=Chain(deployment=deployment_file(self.home)),
             store=Store(url=self.store.url),
             keys=Keys(keystore=self.home / "keystore.json"),
-            models=(Model(path=MODEL_DIR),),
+            models=(Model(path=self.model_dir),),
         )
 
     def submit(
@@ -171,14 +172,15 @@ class Place:
         return sha256(data)
 
 
-def open_place(home: Path, block_millis: int | None) -> Place:
-    """Starts a devnet of the "bench" preset that ends with this process."""
+def open_place(home: Path, block_millis: int | None, model_dir: Path = MODEL_DIR) -> Place:
+    """Starts a devnet of the "bench" preset that ends with this process; requests ask for the model given."""
     devnet = devnets.up(home, preset="bench", block_millis=block_millis, die_with_parent=True)
     rpc = Rpc(devnet.rpc_url)
     market = Market(rpc, devnet.deployment)
     keystore.create(home / "keystore.json", PASSWORD, _OPERATOR.key, light=True)
     Sender(rpc, _REQUESTER).send_and_wait(market.deposit(_OPERATOR.address, _DEPOSIT_UNITS))
-    return Place(home, devnet, market, ContentStore(str(home / "store")), model_id(build_manifest(MODEL_DIR)))
+    store = ContentStore(str(home / "store"))
+    return Place(home, devnet, market, store, model_dir, model_id(build_manifest(model_dir)))
 
 
 def start_worker(config: WorkerConfig) -> "subprocess.Popen[bytes]":
