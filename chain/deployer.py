@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
 from eth_abi.abi import encode
+from eth_account.signers.local import LocalAccount
 
 from chain.bindings import PanelArbiterAbi
 from chain.call import Call, simulate
 from chain.compiler import Artifact, compile_contracts
 from chain.deployment import ArbiterKind, Deployment
 from chain.rpc import NodeError, Rpc
-from chain.signer import Signer, Transaction
 from chain.token import Token
 from protocol.abi import ZERO_ADDRESS, parse_address
 from protocol.currency import ETHER
@@ -66,7 +66,7 @@ class PanelTerms:
 
 def deploy(
     rpc: Rpc,
-    account: Signer,
+    account: LocalAccount,
     parameters: Parameters,
     panel: PanelTerms | None = None,
     timeout_secs: float = 120.0,
@@ -142,7 +142,7 @@ def _asked(rpc: Rpc, address: str, name: str, data: bytes) -> bytes:
 class Creator:
     """Creates contracts, one transaction after the other."""
 
-    def __init__(self, rpc: Rpc, account: Signer, chain_id: int, timeout_secs: float) -> None:
+    def __init__(self, rpc: Rpc, account: LocalAccount, chain_id: int, timeout_secs: float) -> None:
         self._rpc = rpc
         self._account = account
         self._chain_id = chain_id
@@ -155,18 +155,18 @@ class Creator:
         base_fee_wei = self._rpc.latest().base_fee_wei
         tip_wei = int(str(self._rpc.call("eth_maxPriorityFeePerGas")), 16)
         signed = self._account.sign_transaction(
-            Transaction(
-                chain_id=self._chain_id,
-                nonce=self._rpc.nonce(self._account.address),
-                priority_fee_wei=tip_wei,
-                max_fee_wei=2 * base_fee_wei + tip_wei,
-                gas_limit=int(gas * _GAS_MARGIN),
-                to=None,
-                value_wei=0,
-                data=data,
-            )
+            {
+                "type": 2,
+                "chainId": self._chain_id,
+                "nonce": self._rpc.nonce(self._account.address),
+                "data": data,
+                "value": 0,
+                "gas": int(gas * _GAS_MARGIN),
+                "maxFeePerGas": 2 * base_fee_wei + tip_wei,
+                "maxPriorityFeePerGas": tip_wei,
+            }
         )
-        tx_hash = self._rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
+        tx_hash = self._rpc.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
         return self._await(artifact.name, str(tx_hash))
 
     def _await(self, name: str, tx_hash: str) -> str:

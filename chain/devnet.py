@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
 from chain import deployment as deployments
 from chain import process
 from chain.deployer import PanelTerms, deploy
@@ -18,7 +21,6 @@ from chain.deployment import Deployment
 from chain.node import HARDHAT_DIR, hardhat_cli, node_binary
 from chain.presets import PANEL_SECS, PRESETS
 from chain.rpc import Rpc, RpcUnavailable
-from chain.signer import Signer
 from protocol.digest import JsonValue, canonical_json, parse_json
 from protocol.errors import BadInput, NotYet, QuernError
 
@@ -101,13 +103,11 @@ def deployment_file(home: Path) -> Path:
 
 
 @lru_cache(maxsize=DEV_ACCOUNTS)
-def dev_account(index: int) -> Signer:
+def dev_account(index: int) -> LocalAccount:
     """Hardhat's publicly known account: 10,000 ether on the devnet, worthless and unsafe elsewhere."""
-    from eth_account import Account
-
     Account.enable_unaudited_hdwallet_features()
-    account = Account.from_mnemonic(_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
-    return Signer(bytes(account.key))
+    account: LocalAccount = Account.from_mnemonic(_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+    return account
 
 
 def up(

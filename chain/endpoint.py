@@ -1,12 +1,13 @@
 """One node's address: posts to it, gives each failure its name, and knows when to leave it alone."""
 
-import itertools
-import json
 import time
 from collections.abc import Sequence
+from typing import cast
 from urllib.parse import urlsplit
 
 from urllib3 import exceptions as http
+from web3.providers.base import JSONBaseProvider
+from web3.types import RPCEndpoint
 
 from chain.connection import Connection, Refused
 from chain.faults import (
@@ -41,7 +42,7 @@ class Endpoint:
         self._faults = 0
         self._rested_at = 0.0
         self._welcome_at = 0.0
-        self._ids = itertools.count()
+        self._codec = JSONBaseProvider()
 
     @property
     def resting_secs(self) -> float:
@@ -56,11 +57,12 @@ class Endpoint:
 
     def call(self, method: str, params: Sequence[JsonValue]) -> object:
         """The answer to one call, as the node gave it. Raises RpcUnavailable, BadRpcUrl."""
-        return self._post(self._request(method, params))
+        return self._post(self._codec.encode_rpc_request(cast("RPCEndpoint", method), params))
 
     def batch(self, calls: Sequence[tuple[str, Sequence[JsonValue]]]) -> object:
         """The answers to several, as the node gave them. Raises RpcUnavailable, BadRpcUrl."""
-        answers = self._post([self._request(method, params) for method, params in calls])
+        posted = [(cast("RPCEndpoint", method), params) for method, params in calls]
+        answers = self._post(self._codec.encode_batch_rpc_request(posted))
         if not isinstance(answers, list):
             return answers
         try:
@@ -78,12 +80,9 @@ class Endpoint:
         if isinstance(fault, OverQuota):
             self._welcome_at = now + fault.retry_after_secs
 
-    def _request(self, method: str, params: Sequence[JsonValue]) -> JsonValue:
-        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-
-    def _post(self, body: JsonValue) -> object:
+    def _post(self, body: bytes) -> object:
         try:
-            answer: object = json.loads(self._connection.post(json.dumps(body).encode()))
+            answer = cast("object", self._codec.decode_rpc_response(self._connection.post(body)))
         except Refused as refused:
             raise self._refusal(refused) from refused
         except http.NewConnectionError as error:

@@ -1,14 +1,18 @@
-"""Encrypted keys on disk: one Web3 Secret Storage file (version 3) each, readable by its owner only."""
+"""Encrypted keys on disk: one Web3 Secret Storage file (version 3) each, readable by its owner only.
+
+The signing library takes most of a second to import, so only what signs imports it.
+"""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.files import create_file
-from chain.secret_storage import PasswordRefused, decrypt, encrypt
-from chain.signer import Signer
 from protocol.abi import parse_address
 from protocol.errors import BadInput
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 # Cost of guessing a password once: a power of two.
 SCRYPT_WORK = 1 << 17
@@ -33,9 +37,12 @@ class WrongPassword(BadInput):
 
 def create(path: Path, key: bytes, password: str, scrypt_work: int = SCRYPT_WORK) -> str:
     """Encrypt 32 bytes of key into a new file; its EIP-55 address. Raises FileExistsError."""
-    signer = Signer(key)
-    create_file(path, json.dumps(encrypt(signer, password, scrypt_work)).encode())
-    return signer.address
+    from eth_account import Account
+
+    account = Account.from_key(key)
+    content = Account.encrypt(account.key, password, kdf="scrypt", iterations=scrypt_work)
+    create_file(path, json.dumps(content).encode())
+    return str(account.address)
 
 
 def read_address(path: Path) -> str:
@@ -43,20 +50,22 @@ def read_address(path: Path) -> str:
     return _read(path)[0]
 
 
-def unlock(path: Path, password: str) -> Signer:
-    """What can sign with the key. Raises WrongPassword, DamagedKeyFile, OSError."""
+def unlock(path: Path, password: str) -> "LocalAccount":
+    """The account that can sign. Raises WrongPassword, DamagedKeyFile, OSError."""
+    from eth_account import Account
+
     address, content = _read(path)
     try:
-        signer = Signer(decrypt(content, password))
-    except PasswordRefused as error:
-        raise WrongPassword(path) from error
-    except (ValueError, OverflowError) as error:
+        account: LocalAccount = Account.from_key(Account.decrypt(content, password))
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            raise WrongPassword(path) from error
         raise DamagedKeyFile(path, "it cannot be decrypted") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise DamagedKeyFile(path, "fields are missing") from error
-    if signer.address != address:
+    if account.address != address:
         raise DamagedKeyFile(path, "its key is not that of its address")
-    return signer
+    return account
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+
 from chain.rpc import Block, NodeError, Rpc
 from protocol.digest import JsonValue
 
@@ -144,8 +146,6 @@ class Reorganiser:
 
 def encode_signed(transaction: dict[str, JsonValue]) -> bytes:
     """The bytes that were sent, from what the node tells of a transaction of type 2 (EIP-1559)."""
-    from eth_account.typed_transactions.typed_transaction import TypedTransaction
-
     fields: dict[str, JsonValue | bytes] = {name: transaction[name] for name in _SIGNED_FIELDS}
     fields["to"] = bytes.fromhex(str(transaction["to"] or "")[2:])
     fields |= {"type": 2, "data": transaction["input"]}

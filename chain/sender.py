@@ -4,6 +4,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
+
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
 
 from chain.bindings import ERRORS
 from chain.call import Call, call_object, simulate
@@ -15,7 +19,6 @@ from chain.nonces import STRANGE_SECS, Nonces
 from chain.refusals import is_final, lacks_funds, taken
 from chain.revert import decode_revert
 from chain.rpc import NodeError, Rpc, RpcUnavailable
-from chain.signer import Signer, Transaction
 from protocol.domain import UNIT_WEI
 from protocol.errors import BadInput, NotYet, QuernError
 
@@ -78,7 +81,7 @@ class Sender:
     def __init__(
         self,
         rpc: Rpc,
-        account: Signer,
+        account: LocalAccount,
         journal: Journal | None = None,
         policy: SenderPolicy | None = None,
         clock: Callable[[], float] = time.time,
@@ -96,7 +99,7 @@ class Sender:
 
     @property
     def address(self) -> str:
-        return self._account.address
+        return str(self._account.address)
 
     def plan(
         self, key: str, call: Call, gas_limit: int = 0, *, simulate: bool = True, worth_wei: int = 0
@@ -301,22 +304,23 @@ class Sender:
         if self._chain_id is None:
             self._chain_id = self._rpc.chain_id()
         signed = self._account.sign_transaction(
-            Transaction(
-                chain_id=self._chain_id,
-                nonce=intent.nonce,
-                priority_fee_wei=intent.priority_fee_wei,
-                max_fee_wei=intent.max_fee_wei,
-                gas_limit=intent.gas_limit,
-                to=intent.call.to,
-                value_wei=intent.call.value_wei,
-                data=intent.call.data,
-            )
+            {
+                "type": 2,
+                "chainId": self._chain_id,
+                "nonce": intent.nonce,
+                "to": cast("ChecksumAddress", intent.call.to),
+                "data": intent.call.data,
+                "value": intent.call.value_wei,
+                "gas": intent.gas_limit,
+                "maxFeePerGas": intent.max_fee_wei,
+                "maxPriorityFeePerGas": intent.priority_fee_wei,
+            }
         )
         return replace(
             intent,
             state=IntentState.SIGNED,
-            raw=signed.raw,
-            hashes=(*intent.hashes, signed.hash),
+            raw=bytes(signed.raw_transaction),
+            hashes=(*intent.hashes, bytes(signed.hash)),
         )
 
     def _send_signed(self) -> None:

@@ -8,7 +8,8 @@ from quern.context import home
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from chain.signer import Signer
+    from eth_account.signers.local import LocalAccount
+
     from chain.store import ContentStore
     from engine.tokenizer import Tokenizer
     from protocol.equivalence import EquivalenceClass
@@ -40,7 +41,7 @@ def keystore() -> "Keystore":
     return Keystore(home().wallets)
 
 
-def unlocked(name: str | None, password_file: Path | None) -> "Signer":
+def unlocked(name: str | None, password_file: Path | None) -> "LocalAccount":
     """The chosen wallet's key."""
     from wallet.passwords import password_for
 

@@ -30,7 +30,7 @@ LAZY_EXCEPTIONS = {("metainf/measure.py", "engine")}
 LAZY_ROOMS = {"quern"}
 # The error classes alone may come at once: the command line turns them into its one line and exit status.
 EAGER_EXCEPTION = "protocol.errors"
-# What these rooms import when they are loaded comes with the core install; no eth-account, torch, vLLM, CatBoost.
+# What these rooms import when they are loaded comes with the core install; no torch, no vLLM, no CatBoost.
 LIGHT_ROOMS = ("protocol", "chain", "wallet", "auditor", "quern")
 
 
@@ -165,9 +165,7 @@ def modules_of(room: str) -> list[str]:
 def test_a_light_room_loads_without_the_heavy_extras(room: str, tmp_path: Path) -> None:
     requirements = declared_requirements()
     core = {canonicalize_name(req.name) for req in requirements[""]}
-    heavy = {
-        canonicalize_name(req.name) for extra in ("devnet", "worker", "cpu") for req in requirements[extra]
-    } - core
+    heavy = {canonicalize_name(req.name) for extra in ("worker", "cpu") for req in requirements[extra]} - core
     owners = distributions_of_module()
     blocked = sorted(
         {"torch", "vllm"} | {m for m, names in owners.items() if heavy & {*map(canonicalize_name, names)}}

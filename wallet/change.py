@@ -1,8 +1,9 @@
 """What a requester may do to a request once it is made: take it back, call it off unsent, raise its tip."""
 
+from typing import TYPE_CHECKING
+
 from chain.call import Call
 from chain.rpc import Block
-from chain.signer import Signer
 from protocol.errors import BadInput
 from protocol.lifecycle import Standing, TaskState, TaskView, derived_state
 from wallet.desk import Desk, clock
@@ -11,6 +12,9 @@ from wallet.journal import JournalEntry
 from wallet.purse import deposit_calls, require_deposit
 from wallet.quote import keeps_its_rank
 from wallet.view import Snapshot
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 
 class NotYourTask(BadInput):
@@ -101,7 +105,7 @@ def require_raisable(desk: Desk, task: TaskView, tip_units: int, address: str, h
 
 
 def tip_calls(
-    desk: Desk, task: TaskView, tip_units: int, lacking_units: int, account: Signer
+    desk: Desk, task: TaskView, tip_units: int, lacking_units: int, account: "LocalAccount"
 ) -> tuple[Call, ...]:
     """The raise, after a deposit of what the free balance lacks for it."""
     raised = desk.market.raise_tip(task.task_id, tip_units)

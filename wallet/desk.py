@@ -2,14 +2,12 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.call import Call
 from chain.deployment import Deployment, check, load
-from chain.journal import TxReceipt
 from chain.market import Market
 from chain.rpc import Block, Rpc
-from chain.sender import Sender
-from chain.signer import Signer
 from protocol.abi import ZERO_ADDRESS
 from protocol.currency import ETHER, Currency
 from protocol.domain import Domain
@@ -18,6 +16,11 @@ from wallet.models import Registered, announced_uri
 from wallet.quote import Terms
 from wallet.tasks import Order, TaskStatus, of_requester
 from wallet.view import MarketReader, Snapshot
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from chain.journal import TxReceipt
 
 PLAIN_GAS = 150_000
 
@@ -87,7 +90,7 @@ class Desk:
         snapshot = self.read()
         return of_requester(snapshot.market, requester, clock(snapshot.head), self.order)
 
-    def announce(self, model: Registered, account: Signer) -> TxReceipt | None:
+    def announce(self, model: Registered, account: "LocalAccount") -> "TxReceipt | None":
         """Announce a model under its name; None if it is announced already. Raises NotThatMuch without gas."""
         if model.model_id in self.read().models:
             return None
@@ -95,8 +98,10 @@ class Desk:
         call = self.market.announce(model.model_id, announced_uri(model.model_id, model.name))
         return self.send(call, account)
 
-    def send(self, call: Call, account: Signer) -> TxReceipt:
+    def send(self, call: Call, account: "LocalAccount") -> "TxReceipt":
         """Simulate first, then send and wait. Raises MarketRevert, TransactionReverted, NotMined."""
+        from chain.sender import Sender
+
         return Sender(self.rpc, account).send_and_wait(call)
 
     def require_gas(self, address: str, gas: int = PLAIN_GAS) -> int:

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chain.call import Call
-from chain.signer import Signer
 from protocol.errors import BadInput, NotYet
 from protocol.evidence import leaf_length
 from protocol.lifecycle import DemandState, DemandView, TaskState, TaskView
@@ -13,6 +13,9 @@ from protocol.merkle import LEAF_TOKENS
 from wallet.desk import Desk, clock
 from wallet.purse import ASK_GAS, deposit_calls, require_deposit
 from wallet.view import Snapshot
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 POLL_SECS = 0.5
 
@@ -106,7 +109,7 @@ def require_fee(desk: Desk, field: str, units: int, address: str) -> int:
     return lacking_units
 
 
-def challenge_calls(desk: Desk, task: bytes, lacking_units: int, account: Signer) -> tuple[Call, ...]:
+def challenge_calls(desk: Desk, task: bytes, lacking_units: int, account: "LocalAccount") -> tuple[Call, ...]:
     """The challenge, its bond from the free balance and what is sent along."""
     if desk.is_ether:
         return (desk.market.challenge(task, lacking_units),)
@@ -127,7 +130,9 @@ def require_demandable(snapshot: Snapshot, task: TaskView, leaf: int, now: int) 
     return None
 
 
-def demand_calls(desk: Desk, task: bytes, leaf: int, lacking_units: int, account: Signer) -> tuple[Call, ...]:
+def demand_calls(
+    desk: Desk, task: bytes, leaf: int, lacking_units: int, account: "LocalAccount"
+) -> tuple[Call, ...]:
     """The demand, its fee from the free balance and what is sent along."""
     if desk.is_ether:
         return (desk.market.demand(task, leaf, lacking_units),)

@@ -1,10 +1,11 @@
 """Whose word and whose gas: a requester signs; the same key, or a relayer's, sends and pays for the transaction."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eth_typing import Hash32
 
 from chain.call import Call
-from chain.journal import TxReceipt
-from chain.signer import Signer
 from chain.store import ContentStore
 from protocol.errors import BadInput
 from protocol.request import Request, cancel_digest, task_id
@@ -12,6 +13,11 @@ from wallet.desk import Desk
 from wallet.journal import Journal
 from wallet.purse import ASK_GAS, deposit_calls, require_deposit
 from wallet.submit import Draft, keep
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from chain.journal import TxReceipt
 
 
 class NotDeposited(BadInput):
@@ -30,16 +36,16 @@ class NotDeposited(BadInput):
 class Hand:
     """`relayer` None: the signer sends what it signs."""
 
-    signer: Signer
-    relayer: Signer | None = None
+    signer: "LocalAccount"
+    relayer: "LocalAccount | None" = None
 
     @property
-    def sender(self) -> Signer:
+    def sender(self) -> "LocalAccount":
         return self.relayer or self.signer
 
     def sign(self, digest: bytes) -> bytes:
         """65 bytes: r, s, v."""
-        return bytes(self.signer.sign(digest))
+        return bytes(self.signer.unsafe_sign_hash(Hash32(digest)).signature)
 
 
 def require_affordable(desk: Desk, requester: str, price_units: int, relayer: str | None) -> None:
@@ -69,7 +75,7 @@ def submit_calls(desk: Desk, request: Request, price_units: int, hand: Hand) -> 
 
 def send(
     desk: Desk, ready: Draft, price_units: int, hand: Hand, wallet: str, store: ContentStore, journal: Journal
-) -> tuple[TxReceipt, ...]:
+) -> "tuple[TxReceipt, ...]":
     """Simulate, store what the request names, journal it, send and wait until mined.
 
     Raises MarketRevert before anything is stored, StoreUnavailable before anything is sent.

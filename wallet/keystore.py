@@ -1,13 +1,15 @@
 """Wallets: the encrypted keys of one folder, by name."""
 
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain import keyfile
-from chain.signer import KEY_BYTES, Signer
 from protocol.errors import BadInput
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
@@ -87,7 +89,9 @@ class Keystore:
 
     def new(self, name: str, password: str) -> Wallet:
         """Make a key from the system's randomness. Raises BadWalletName, WalletExists, EmptyPassword."""
-        return self._write(name, secrets.token_bytes(KEY_BYTES), password)
+        from eth_account import Account
+
+        return self._write(name, bytes(Account.create().key), password)
 
     def import_key(self, name: str, private_key_hex: str, password: str) -> Wallet:
         """Take in a key made elsewhere. Raises BadPrivateKey and what `new` raises."""
@@ -115,8 +119,8 @@ class Keystore:
             raise WalletNotNamed(tuple(wallet.name for wallet in wallets))
         return wallets[0]
 
-    def unlock(self, name: str, password: str) -> Signer:
-        """What can sign with the key. Raises NoSuchWallet, WrongPassword, DamagedKeyFile."""
+    def unlock(self, name: str, password: str) -> "LocalAccount":
+        """The account that can sign. Raises NoSuchWallet, WrongPassword, DamagedKeyFile."""
         return keyfile.unlock(self.get(name).path, password)
 
     def _write(self, name: str, key: bytes, password: str) -> Wallet:
@@ -140,10 +144,12 @@ def _locked(path: Path) -> Wallet:
 
 def private_key(text: str) -> bytes:
     """The 32 bytes of a key in hex. Raises BadPrivateKey."""
+    from eth_account import Account
+
     key = text.strip()
     if not _KEY.fullmatch(key):
         raise BadPrivateKey
     try:
-        return Signer(bytes.fromhex(key.removeprefix("0x"))).key
-    except ValueError as error:
+        return bytes(Account.from_key(key).key)
+    except Exception as error:  # which one depends on the curve's implementation
         raise BadPrivateKey from error

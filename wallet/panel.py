@@ -5,16 +5,19 @@ and reveals from any machine, and the vote itself is read back from the commitme
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chain.call import Call
 from chain.panel import Hearing, Panel
-from chain.signer import Signer
 from protocol.digest import JsonValue, to_hex
 from protocol.errors import BadInput, NotYet
 from protocol.lifecycle import DemandState, TaskState, TaskView, Vote
 from protocol.panel import vote_digest, vote_salt
 from wallet.desk import Desk, clock
 from wallet.view import Snapshot
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 
 class NotAMember(BadInput):
@@ -239,7 +242,7 @@ class Bench:
         if case.now > case.hearing.commit_until:
             raise VoteTooLate("vote", case.task.task_id, case.hearing.commit_until)
 
-    def vote_call(self, task: bytes, account: Signer, *, faulty: bool) -> Call:
+    def vote_call(self, task: bytes, account: "LocalAccount", *, faulty: bool) -> Call:
         return self.panel.commit_vote(task, self._commitment(task, account, faulty=faulty))
 
     def require_revealable(self, case: Case, member: str) -> None:
@@ -256,7 +259,7 @@ class Bench:
         if case.now > hearing.reveal_until:
             raise VoteTooLate("reveal", case.task.task_id, hearing.reveal_until)
 
-    def reveal_call(self, task: bytes, account: Signer, snapshot: Snapshot) -> tuple[Call, bool]:
+    def reveal_call(self, task: bytes, account: "LocalAccount", snapshot: Snapshot) -> tuple[Call, bool]:
         """The reveal, and whether the vote was "faulty": the key tells which of the two was committed.
 
         Raises ForeignVote.
@@ -264,7 +267,7 @@ class Bench:
         committed = snapshot.votes.get((task, account.address), b"")
         for faulty in (True, False):
             if self._commitment(task, account, faulty=faulty) == committed:
-                salt = vote_salt(account.key, self.panel.address, self._market, task)
+                salt = vote_salt(bytes(account.key), self.panel.address, self._market, task)
                 return self.panel.reveal_vote(task, faulty=faulty, salt=salt), faulty
         raise ForeignVote(task, committed)
 
@@ -295,8 +298,8 @@ class Bench:
     def _market(self) -> str:
         return self._desk.deployment.market
 
-    def _commitment(self, task: bytes, account: Signer, *, faulty: bool) -> bytes:
-        salt = vote_salt(account.key, self.panel.address, self._market, task)
+    def _commitment(self, task: bytes, account: "LocalAccount", *, faulty: bool) -> bytes:
+        salt = vote_salt(bytes(account.key), self.panel.address, self._market, task)
         chain_id = self._desk.deployment.chain_id
         return vote_digest(
             chain_id, self.panel.address, self._market, task, member=account.address, faulty=faulty, salt=salt

@@ -1,12 +1,18 @@
 """Money into the market and out of it, in ether or in the market's token."""
 
+from typing import TYPE_CHECKING
+
+from eth_typing import Hash32
+
 from chain.call import Call
 from chain.revert import MarketRevert
 from chain.rpc import NodeError
-from chain.signer import Signer
 from chain.token import Token
 from protocol.permit import permit_digest
 from wallet.desk import PLAIN_GAS, Desk, NotThatMuch, clock
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 ASK_GAS = 400_000
 _PERMIT_SECS = 3600
@@ -27,7 +33,7 @@ def require_deposit(desk: Desk, field: str, units: int, address: str, gas: int =
         raise NotThatMuch(field, desk.currency.show(units), desk.currency.show(there_units))
 
 
-def deposit_calls(desk: Desk, account: Signer, units: int, beneficiary: str) -> tuple[Call, ...]:
+def deposit_calls(desk: Desk, account: "LocalAccount", units: int, beneficiary: str) -> tuple[Call, ...]:
     """Ether goes along with one call. A token is pulled by the market: by a signed permit where the token knows
     EIP-2612, else after an approval of exactly this amount.
     """
@@ -56,7 +62,7 @@ def withdraw_call(desk: Desk, units: int | None, address: str, to: str) -> Call:
     return desk.market.withdraw(wanted, to)
 
 
-def _permitted(desk: Desk, account: Signer, units: int, beneficiary: str) -> Call | None:
+def _permitted(desk: Desk, account: "LocalAccount", units: int, beneficiary: str) -> Call | None:
     """The deposit by permit, if the token takes one as this market makes it."""
     token, owner = _token(desk), account.address
     deadline = clock(desk.rpc.latest()) + _PERMIT_SECS
@@ -69,8 +75,9 @@ def _permitted(desk: Desk, account: Signer, units: int, beneficiary: str) -> Cal
             token.nonce(owner),
             deadline,
         )
-        signed = account.sign(digest)
-        call = desk.market.deposit_with_permit(beneficiary, units, deadline, signed.v, signed.r, signed.s)
+        signed = account.unsafe_sign_hash(Hash32(digest))
+        r, s = signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")
+        call = desk.market.deposit_with_permit(beneficiary, units, deadline, signed.v, r, s)
         desk.market.simulate(call, owner)
     except (MarketRevert, NodeError):
         return None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from eth_account.signers.local import LocalAccount
 
 from chain import deployment as deployments
 from chain.deployment import Deployment
@@ -17,7 +18,6 @@ from chain.heads import HeadWatch, websocket_of
 from chain.market import Market
 from chain.rpc import NodeAway, Rpc, RpcUnavailable
 from chain.sender import Sender, SenderPolicy
-from chain.signer import Signer
 from chain.store import ContentStore
 from metainf import Selector
 from protocol.digest import to_hex
@@ -92,12 +92,14 @@ class Worker:
             self._key_lock.release()
             raise
 
-    def _assemble(self, config: WorkerConfig, deployment: Deployment, rpc: Rpc, account: Signer) -> None:
+    def _assemble(
+        self, config: WorkerConfig, deployment: Deployment, rpc: Rpc, account: LocalAccount
+    ) -> None:
         self._woken = threading.Event()
         self._lock = threading.RLock()
         self._drain = Drain(config.operations.drain_secs)
         self._started: Reconciler | None = None
-        self._salt_of = partial(replica_salt, account.key)
+        self._salt_of = partial(replica_salt, bytes(account.key))
         self._database = Database(config.database)
         self._database.bind(identity_of(deployment, self._address))
         self._models = serve([model.path for model in config.models])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from eth_account.signers.local import LocalAccount
+
 from chain import keyfile
-from chain.signer import KEY_BYTES, Signer
 from worker.errors import KeystoreMissing, KeystoreUnreadable, NoPassword, WontOverwrite
 
 PASSWORD_FILE_VARIABLE = "QUERN_KEYSTORE_PASSWORD_FILE"  # noqa: S105 the name of a variable
@@ -37,7 +38,7 @@ def create(path: Path, password: str, key: bytes | None = None, *, light: bool =
     path.parent.mkdir(parents=True, exist_ok=True)
     work = _LIGHT_WORK if light else keyfile.SCRYPT_WORK
     try:
-        return keyfile.create(path, key or secrets.token_bytes(KEY_BYTES), password, work)
+        return keyfile.create(path, key or secrets.token_bytes(32), password, work)
     except FileExistsError as error:
         raise WontOverwrite(str(path)) from error
 
@@ -51,8 +52,8 @@ def address_of(path: Path) -> str:
         return keyfile.read_address(path)
 
 
-def unlock(path: Path, password: str) -> Signer:
-    """What can sign with the key. Raises KeystoreMissing, KeystoreUnreadable, DamagedKeyFile, WrongPassword."""
+def unlock(path: Path, password: str) -> LocalAccount:
+    """The account. Raises KeystoreMissing, KeystoreUnreadable, DamagedKeyFile, WrongPassword."""
     with _readable(path):
         return keyfile.unlock(path, password)
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
+
+from eth_typing import ChecksumAddress
 
 from chain import devnet as devnets
 from chain.call import Call
@@ -16,7 +19,6 @@ from chain.devnet import Devnet, deployment_file, dev_account
 from chain.market import Market
 from chain.rpc import Rpc
 from chain.sender import Sender
-from chain.signer import Transaction
 from chain.store import ContentStore, input_key, params_key
 from protocol.batchfile import Prompt, write_input
 from protocol.digest import sha256
@@ -121,18 +123,19 @@ class Place:
         """The unix time at which the node, which mines at once, had answered it."""
         call, rpc = self._submission([request]), self.market.rpc
         signed = _REQUESTER.sign_transaction(
-            Transaction(
-                chain_id=rpc.chain_id(),
-                nonce=rpc.nonce(_REQUESTER.address),
-                priority_fee_wei=0,
-                max_fee_wei=3 * rpc.latest().base_fee_wei,
-                gas_limit=_SUBMIT_GAS,
-                to=call.to,
-                value_wei=call.value_wei,
-                data=call.data,
-            )
+            {
+                "type": 2,
+                "chainId": rpc.chain_id(),
+                "nonce": rpc.nonce(_REQUESTER.address),
+                "to": cast("ChecksumAddress", call.to),
+                "data": call.data,
+                "value": call.value_wei,
+                "gas": _SUBMIT_GAS,
+                "maxFeePerGas": 3 * rpc.latest().base_fee_wei,
+                "maxPriorityFeePerGas": 0,
+            }
         )
-        rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
+        rpc.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
         return time.time()
 
     def _submission(self, requests: Sequence[Request]) -> Call:
@@ -177,7 +180,7 @@ def open_place(home: Path, block_millis: int | None, model_dir: Path = MODEL_DIR
     devnet = devnets.up(home, preset="bench", block_millis=block_millis, die_with_parent=True)
     rpc = Rpc(devnet.rpc_url)
     market = Market(rpc, devnet.deployment)
-    keystore.create(home / "keystore.json", PASSWORD, _OPERATOR.key, light=True)
+    keystore.create(home / "keystore.json", PASSWORD, bytes(_OPERATOR.key), light=True)
     Sender(rpc, _REQUESTER).send_and_wait(market.deposit(_OPERATOR.address, _DEPOSIT_UNITS))
     store = ContentStore(str(home / "store"))
     return Place(home, devnet, market, store, model_dir, model_id(build_manifest(model_dir)))

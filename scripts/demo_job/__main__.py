@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from eth_account.signers.local import LocalAccount
+
 from auditor.app import Auditor
 from auditor.case import History
 from auditor.report import AuditReport
 from auditor.token_step import checker
-from chain.signer import Signer
 from chain.store import ContentStore
 from protocol.errors import QuernError
 from protocol.money import show_units
@@ -108,7 +109,7 @@ def _job(ready: Stage, report_file: Path, started: float) -> bool:
     return passed
 
 
-def _submit(ready: Stage, ask: asking.Ask, accounts: dict[str, Signer]) -> Sent:
+def _submit(ready: Stage, ask: asking.Ask, accounts: dict[str, LocalAccount]) -> Sent:
     item = asking.submit(ready, ask, accounts[ask.wallet])
     request = item.draft.request
     tip = f", tip {request.tip_units:,} gwei" if request.tip_units else ""
@@ -131,7 +132,7 @@ def _watch(ready: Stage, sent: Sequence[Sent]) -> MarketView:
     return market
 
 
-def _withdraw(ready: Stage, accounts: dict[str, Signer]) -> dict[str, int]:
+def _withdraw(ready: Stage, accounts: dict[str, LocalAccount]) -> dict[str, int]:
     """Everybody takes out what is theirs; the worker keeps its deposit in, for the next bonds. UNITs by address."""
     desk = ready.desk
     withdrawn: dict[str, int] = {}

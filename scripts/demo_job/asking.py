@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from eth_account.signers.local import LocalAccount
+
 from chain.journal import TxReceipt
-from chain.signer import Signer
 from protocol.batchfile import Message, Prompt
 from protocol.lifecycle import TaskState
 from protocol.params import GenerationParams
@@ -81,7 +82,7 @@ def late_ask() -> Ask:
     return Ask("later, with a higher tip", "chat", [sum_or_difference("618-74")], ANSWER_TOKENS, TIP_UNITS)
 
 
-def submit(stage: Stage, ask: Ask, account: Signer) -> Sent:
+def submit(stage: Stage, ask: Ask, account: LocalAccount) -> Sent:
     """What `quern submit` does with the defaults of `quern quote`."""
     desk = stage.desk
     snapshot, terms, question = desk.read(), desk.terms(), ask.question()

@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from eth_account.signers.local import LocalAccount
+
 from chain import devnet as devnets
 from chain.call import Call
 from chain.process import die_with_parent
 from chain.rpc import Rpc
-from chain.signer import Signer
 from chain.store import ContentStore
 from protocol.domain import ETHER_UNITS, UNIT_WEI
 from quern.context import Home
@@ -160,7 +161,7 @@ def stop_worker(home: Home) -> None:
         time.sleep(_POLL_SECS)
 
 
-def make_wallet(home: Home, desk: Desk, name: str) -> Signer:
+def make_wallet(home: Home, desk: Desk, name: str) -> LocalAccount:
     """An encrypted wallet with one ether."""
     password_file = home.folder / "wallets.password"
     if not password_file.exists():

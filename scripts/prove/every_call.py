@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from eth_typing import Hash32
+
 from chain.call import Call
 from chain.deployer import Creator, PanelTerms, deploy
 from chain.deployment import Deployment
@@ -105,7 +107,7 @@ class Stage:
         return task
 
     def salt(self, index: int, task: bytes) -> bytes:
-        return replica_salt(dev_account(index).key, task)
+        return replica_salt(bytes(dev_account(index).key), task)
 
     def seated(self) -> bytes:
         """A task of three, every seat leased."""
@@ -141,8 +143,9 @@ def money(stage: Stage) -> None:
     until = rpc.latest().timestamp + 600
     domain, nonce = token.domain_separator(), token.nonce(asker.address)
     digest = permit_digest(domain, asker.address, priced.deployment.market, 1_000, nonce, until)
-    signed = asker.sign(digest)
-    permitted = priced.deposit_with_permit(asker.address, 1_000, until, signed.v, signed.r, signed.s)
+    signed = asker.unsafe_sign_hash(Hash32(digest))
+    r, s = signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")
+    permitted = priced.deposit_with_permit(asker.address, 1_000, until, signed.v, r, s)
     stage.send(ASKER, permitted, "depositWithPermit")
 
 
@@ -150,7 +153,7 @@ def asking(stage: Stage) -> None:
     market, asker = stage.market, dev_account(ASKER)
 
     def signed(digest: bytes) -> bytes:
-        return bytes(asker.sign(digest))
+        return bytes(asker.unsafe_sign_hash(Hash32(digest)).signature)
 
     stage.send(ASKER, market.submit(stage.request()), "submit")
     stage.send(ASKER, market.submit_many([stage.request() for _ in range(ASKED)]), "submitMany", ASKED)
@@ -234,7 +237,7 @@ def hearing(stage: Stage) -> None:
     stage.send(DOUBTER, market.challenge(task))
     stage.send(STRANGER, panel.open(task), "PanelArbiter.open")
     salts = {
-        i: vote_salt(dev_account(i).key, panel.address, market.deployment.market, task)
+        i: vote_salt(bytes(dev_account(i).key), panel.address, market.deployment.market, task)
         for i in PANEL_ACCOUNTS
     }
     for place, index in enumerate(PANEL_ACCOUNTS):

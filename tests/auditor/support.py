@@ -129,7 +129,7 @@ class Bench:
             sender.send_and_wait(self.market.deposit(operator.address, ETHER_UNITS))
             sender.send_and_wait(self.market.claim_many([served]))
             document = self.document(served, change(entries), selection, operator.address)
-            receipt, salt = document.receipt(), replica_salt(operator.key, served)
+            receipt, salt = document.receipt(), replica_salt(bytes(operator.key), served)
             hidden = commitment(receipt.body, receipt.output_tokens, salt)
             sender.send_and_wait(self.market.commit(served, hidden))
             seats.append((sender, document, salt))

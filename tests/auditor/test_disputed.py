@@ -178,7 +178,7 @@ def challenged(bench: Bench, served: bytes, *, faulty: bool) -> None:
     challenger.send_and_wait(panel.open(served))
     members = [dev_account(index) for index in PANEL_ACCOUNTS]
     for member in members:
-        salt = vote_salt(member.key, panel.address, deployment.market, served)
+        salt = vote_salt(bytes(member.key), panel.address, deployment.market, served)
         hidden = vote_digest(
             deployment.chain_id,
             panel.address,
@@ -190,7 +190,7 @@ def challenged(bench: Bench, served: bytes, *, faulty: bool) -> None:
         )
         Sender(bench.rpc, member).send_and_wait(panel.commit_vote(served, hidden))
     for member in members:
-        salt = vote_salt(member.key, panel.address, deployment.market, served)
+        salt = vote_salt(bytes(member.key), panel.address, deployment.market, served)
         Sender(bench.rpc, member).send_and_wait(panel.reveal_vote(served, faulty=faulty, salt=salt))
     challenger.send_and_wait(panel.rule(served))
 

@@ -8,7 +8,6 @@ from chain.deployer import Creator
 from chain.devnet import dev_account
 from chain.revert import MarketRevert
 from chain.sender import Sender
-from chain.signer import Signer
 from protocol.request import cancel_digest, task_id
 from tests.contracts.law.evm import hostile
 
@@ -32,7 +31,7 @@ def send(rpc):
             "value": 0,
             "data": b"",
         } | fields
-        raw = Account.sign_transaction(whole, account.key).raw_transaction
+        raw = account.sign_transaction(whole).raw_transaction
         receipt = rpc.call("eth_getTransactionReceipt", rpc.call("eth_sendRawTransaction", "0x" + raw.hex()))
         assert int(receipt["status"], 16) == 1, receipt
 
@@ -50,10 +49,10 @@ def wallet_code(rpc):
 @pytest.fixture
 def owner(rpc, market, asker, send, wallet_code):
     """A key whose account has handed itself to that code, with money in the market and on its own."""
-    account = Signer(OWNER_KEY)
+    account = Account.from_key(OWNER_KEY)
     send(OPERATOR, to=account.address, value=ETHER_WEI)
-    authorization = Account.sign_authorization(
-        {"chainId": rpc.chain_id(), "address": wallet_code[0], "nonce": 0}, account.key
+    authorization = account.sign_authorization(
+        {"chainId": rpc.chain_id(), "address": wallet_code[0], "nonce": 0}
     )
     send(OPERATOR, to=account.address, authorizationList=[authorization])
     code = rpc.call("eth_getCode", account.address, "latest")
@@ -62,14 +61,18 @@ def owner(rpc, market, asker, send, wallet_code):
     return account
 
 
+def by_key(account, digest):
+    return bytes(account.unsafe_sign_hash(digest).signature)
+
+
 def test_the_key_of_an_account_with_delegated_code_signs_requests_and_cancellations(
     market, asker, owner, make_request
 ):
     request = make_request(requester=owner.address)
     task = task_id(market.domain, request)
-    asker.send_and_wait(market.submit_by_sig(request, bytes(owner.sign(task))))
+    asker.send_and_wait(market.submit_by_sig(request, by_key(owner, task)))
     assert market.account(owner.address).free_units == 100_000 - 1_005
-    asker.send_and_wait(market.cancel_by_sig(task, bytes(owner.sign(cancel_digest(market.domain, task)))))
+    asker.send_and_wait(market.cancel_by_sig(task, by_key(owner, cancel_digest(market.domain, task))))
     assert market.account(owner.address).free_units == 100_000
 
 
@@ -95,14 +98,12 @@ def test_after_the_code_is_taken_back_the_key_alone_signs(
     nobody = "0x" + "00" * 20
     # Its own transaction uses one number of the account, the authorization the next.
     nonce = int(rpc.call("eth_getTransactionCount", owner.address, "latest"), 16)
-    taken_back = Account.sign_authorization(
-        {"chainId": rpc.chain_id(), "address": nobody, "nonce": nonce + 1}, owner.key
-    )
+    taken_back = owner.sign_authorization({"chainId": rpc.chain_id(), "address": nobody, "nonce": nonce + 1})
     send(owner, to=owner.address, authorizationList=[taken_back])
     assert rpc.call("eth_getCode", owner.address, "latest") == "0x"
     with pytest.raises(MarketRevert, match="BadSignature"):
         asker.send_and_wait(market.submit_by_sig(request, b"by code"))
-    asker.send_and_wait(market.submit_by_sig(request, bytes(owner.sign(task))))
+    asker.send_and_wait(market.submit_by_sig(request, by_key(owner, task)))
     assert market.task(task).requester == owner.address
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from eth_account import Account
 
 from chain.devnet import PANEL_ACCOUNTS, dev_account
 from chain.follower import Follower
@@ -10,7 +11,6 @@ from chain.market import Demand, Market
 from chain.panel import Panel
 from chain.revert import MarketRevert
 from chain.sender import Sender
-from chain.signer import Signer
 from protocol.digest import ZERO_DIGEST
 from protocol.evidence import make_answer
 from protocol.lifecycle import (
@@ -71,7 +71,7 @@ def body_by(worker, task, tokens=TOKENS):
 
 
 def salt_of(index, task):
-    return replica_salt(dev_account(index).key, task)
+    return replica_salt(bytes(dev_account(index).key), task)
 
 
 def submit(market, asker, request):
@@ -257,7 +257,7 @@ def test_a_panel_rules_by_salted_votes(
     assert panel.members() == tuple(member.address for member in members)
     asker.send_and_wait(panel.open(task))
     salts = [
-        vote_salt(dev_account(index).key, panel.address, market.deployment.market, task)
+        vote_salt(bytes(dev_account(index).key), panel.address, market.deployment.market, task)
         for index in PANEL_ACCOUNTS
     ]
     chain_id = market.deployment.chain_id
@@ -311,11 +311,11 @@ def test_a_silent_panel_lets_the_worker_be_paid(
 
 
 def test_a_wallet_without_ether_asks_takes_back_and_revokes_through_others(rpc, market, asker, make_request):
-    poor = Signer(b"\x99" * 32)
+    poor = Account.create()
     asker.send_and_wait(market.deposit(poor.address, 10_000))
     requests = [make_request(requester=poor.address) for _ in range(4)]
     ids = [task_id(market.domain, request) for request in requests]
-    signatures = [bytes(poor.sign(one)) for one in ids]
+    signatures = [bytes(poor.unsafe_sign_hash(one).signature) for one in ids]
     sent = asker.send_and_wait(market.submit_by_sig(requests[0], signatures[0])).events
     assert isinstance(sent[0], TaskSubmitted)
     assert sent[0].request.requester == poor.address
@@ -324,7 +324,7 @@ def test_a_wallet_without_ether_asks_takes_back_and_revokes_through_others(rpc, 
     ).events
     assert [type(event) for event in many] == [TaskSubmitted, TaskSkipped]
     assert many[1].reason == 3
-    signed = bytes(poor.sign(cancel_digest(market.domain, ids[0])))
+    signed = bytes(poor.unsafe_sign_hash(cancel_digest(market.domain, ids[0])).signature)
     asker.send_and_wait(market.cancel_by_sig(ids[0], signed))
     with pytest.raises(MarketRevert, match="NotRequester"):
         asker.send_and_wait(market.revoke(requests[3]))

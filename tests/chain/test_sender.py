@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
+from eth_account import Account
 
 from chain.call import Call
 from chain.devnet import dev_account
@@ -12,7 +13,6 @@ from chain.look import read_chain
 from chain.revert import MarketRevert
 from chain.rpc import GarbledAnswer, Rpc, RpcUnavailable
 from chain.sender import NotEnoughEther, NotMined, Sender, SenderPolicy, TransactionReverted
-from chain.signer import Signer, Transaction
 from worker.database import Database
 from worker.journal import DatabaseJournal
 
@@ -226,18 +226,18 @@ def test_a_nonce_taken_by_another_transaction_drops_the_intent(rpc, market, by_h
     sender.plan("a", deposit)
     sender.pump()
     stolen = KEY.sign_transaction(
-        Transaction(
-            chain_id=31_337,
-            nonce=noted(journal, "a").nonce,
-            priority_fee_wei=800 * 10**9,
-            max_fee_wei=900 * 10**9,
-            gas_limit=21_000,
-            to=KEY.address,
-            value_wei=1,
-            data=b"",
-        )
+        {
+            "type": 2,
+            "chainId": 31_337,
+            "nonce": noted(journal, "a").nonce,
+            "to": KEY.address,
+            "value": 1,
+            "gas": 21_000,
+            "maxFeePerGas": 900 * 10**9,
+            "maxPriorityFeePerGas": 800 * 10**9,
+        }
     )
-    rpc.call("eth_sendRawTransaction", "0x" + stolen.raw.hex())
+    rpc.call("eth_sendRawTransaction", "0x" + stolen.raw_transaction.hex())
     by_hand()
     assert sender.pump() == []
     clock.now += 3
@@ -280,7 +280,7 @@ def test_calls_with_a_limit_may_build_on_each_other(rpc, market, by_hand):
 
 
 def test_an_empty_key_is_told_what_it_lacks_and_sends_nothing_later(rpc, market):
-    poor = Signer(b"\x99" * 32)
+    poor = Account.create()
     sender = Sender(rpc, poor)
     with pytest.raises(NotEnoughEther) as caught:
         sender.send_and_wait(market.announce_store("file:///x"))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from eth_typing import Hash32
 
 from chain import deployment as deployments
 from chain.deployer import ArbiterTooSlow, Creator, NotAnArbiter, PanelTerms, deploy
@@ -69,8 +70,9 @@ def test_a_permit_spares_the_allowance(rpc, token_market, coin):
     digest = permit_digest(
         coin.domain_separator(), ASKER.address, market, 70, coin.nonce(ASKER.address), deadline
     )
-    signed = ASKER.sign(digest)
-    call = token_market.deposit_with_permit(ASKER.address, 70, deadline, signed.v, signed.r, signed.s)
+    signed = ASKER.unsafe_sign_hash(Hash32(digest))
+    r, s = signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")
+    call = token_market.deposit_with_permit(ASKER.address, 70, deadline, signed.v, r, s)
     Sender(rpc, ASKER).send_and_wait(call)
     assert token_market.account(ASKER.address).free_units == 70
 

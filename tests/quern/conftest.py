@@ -207,7 +207,7 @@ class HandWorker:
         self._send(self._desk.market.close_round(bytes.fromhex(task[2:])))
 
     def _salt(self, task: str) -> bytes:
-        return replica_salt(self.account.key, bytes.fromhex(task[2:]))
+        return replica_salt(bytes(self.account.key), bytes.fromhex(task[2:]))
 
     def _made(self, task: str, entries: tuple[OutputEntry, ...]) -> ReceiptDocument:
         task_id, market = bytes.fromhex(task[2:]), self._desk.market

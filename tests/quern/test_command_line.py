@@ -41,7 +41,7 @@ def test_help_answers_well_under_half_a_second():
 
 
 def test_help_needs_none_of_the_heavy_libraries():
-    heavy = {"eth_account", "torch", "vllm", "catboost", "numpy", "rich"}
+    heavy = {"web3", "eth_account", "torch", "vllm", "catboost", "numpy", "rich"}
     program = (
         "import sys\nfrom quern.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"

@@ -64,7 +64,7 @@ class MarketPlace:
         self.store = ContentStore(str(self.home / "store"))
         self.requester = Sender(self.rpc, REQUESTER)
         deployments.save(self.devnet.deployment, self.home / "deployment.json")
-        keystore.create(self.home / "keystore.json", PASSWORD, OPERATOR.key, light=True)
+        keystore.create(self.home / "keystore.json", PASSWORD, bytes(OPERATOR.key), light=True)
         self.store.put(params_key(PARAMS.digest()), PARAMS.encoded())
         self.requester.send_and_wait(self.market.deposit(OPERATOR.address, DEPOSIT_UNITS))
 
@@ -72,7 +72,7 @@ class MarketPlace:
         """Another operator with money, a key and a store of its own: its settings and address."""
         account, name = dev_account(number), f"operator-{number}"
         path = self.home / f"{name}.json"
-        keystore.create(path, PASSWORD, account.key, light=True)
+        keystore.create(path, PASSWORD, bytes(account.key), light=True)
         self.requester.send_and_wait(self.market.deposit(account.address, DEPOSIT_UNITS))
         config = self.config(name)
         return config.model_copy(update={"keys": Keys(keystore=path)}), account.address
