@@ -28,7 +28,7 @@ class Order:
     """What to measure, and where to write it.
 
     `model` is a trained model to measure on its own questions (CPU), `shapes` the models without weights, all
-    by default. `resume` allows to go on with a table that exists.
+    by default. `race` is how often strategies that may be the best of a task are run (CPU). `resume` allows to go on with a table that exists.
     """
 
     table: Path
@@ -37,6 +37,7 @@ class Order:
     shapes: tuple[str, ...] = ()
     repeats: int = 3
     resident: int = 4
+    race: int = 0
     budget_secs: float = inf
     resume: bool = False
 
@@ -63,7 +64,14 @@ def plan(order: Order, work_folder: Path) -> Sweep:
     detected = HardwareFacts.detect(kv_cache_bytes=KV_CACHE_BYTES)
     hardware = measured_before(detected, rows)
     return cpu_sweep(
-        order.model, work_folder, hardware, engine_version, order.repeats, order.resident, order.shapes
+        order.model,
+        work_folder,
+        hardware,
+        engine_version,
+        order.repeats,
+        order.resident,
+        order.shapes,
+        order.race,
     )
 
 

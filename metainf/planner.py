@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import ceil, exp, inf
+from math import ceil, exp, inf, sqrt
 from pathlib import Path
 from statistics import median
 
@@ -38,6 +38,9 @@ MOST_TIMES_AS_OFTEN = 3
 # A strategy this near to the best (log) of a tenth of the tasks of a setting is one of those to choose among there.
 NEAR_BEST = 0.05
 _LEAST_SHARE = 0.1
+# A strategy that trails the best by more than this (log), over the root of its runs, is out of the race: some two
+# standard deviations of the difference of two runs.
+TRAILING = 0.25
 # The repeats of those that are compared once more are numbered from here.
 _FINAL = 100
 # More doubt than this among a quarter of the blocks is the machine's way, and running again does not cure it.
@@ -73,6 +76,7 @@ class Sweep:
     resident: int = 4
     least_secs: float = 0.0
     final: bool = False
+    race: int = 0
     run_timeout_secs: float = 120.0
     engine_kind: EngineKind = "vllm"
 
@@ -172,6 +176,9 @@ def _measure_group(
                     missing.insert(0, sessions[0])
                 if missing and not _block(task, repeat, missing, turn, book, ends):
                     return
+        if sweep.race:
+            _race(sweep, setting, sessions, book, ends)
+            return
         again = [task for task in order if _doubt(book, setting, task) > SUSPICIOUS]
         again.sort(key=lambda task: -_doubt(book, setting, task))
         for turn, task in enumerate(again[: int(_MOST_AGAIN * len(order))]):
@@ -179,6 +186,49 @@ def _measure_group(
             repeat = planned + _extra_repeats(book, setting, task, planned)
             if repeat == planned and not _block(task, repeat, sessions, turn, book, ends):
                 return
+
+
+def _race(sweep: Sweep, setting: Setting, sessions: Sequence[Session], book: _Book, ends: float) -> None:
+    """Rounds over the tasks, in each of which only those run that may still be its best (a race: Maron and Moore, 1994).
+
+    One that trails by more than chance explains is left out and comes back if the leader turns out to be slower.
+    """
+    while True:
+        raced = False
+        for turn, task in enumerate(setting.tasks):
+            running = _contenders(sweep, setting, task, sessions, book)
+            if len(running) > 1:
+                raced = True
+                if not _block(task, _next_final(book, setting, task), running, turn, book, ends):
+                    return
+        if not raced:
+            return
+
+
+def _contenders(
+    sweep: Sweep, setting: Setting, task: Task, sessions: Sequence[Session], book: _Book
+) -> list[Session]:
+    """Those whose lead over the best so far is within what so many runs may be off by; none once all of these ran
+    often enough.
+    """
+    rows = [row for row in book.rows if row.task_id == setting.task_id(task) and row.outcome == OK]
+    runs = Counter(row.strategy_digest for row in rows)
+    secs = {
+        cost.strategy.digest(): cost.total_secs for cost in costs(rows) if cost.total_secs is not None
+    }
+    least = min(secs.values(), default=inf)
+    running = [
+        session
+        for session in sessions
+        if session.digest in secs
+        and secs[session.digest] <= least * exp(TRAILING / sqrt(runs[session.digest]))
+    ]
+    return running if any(runs[session.digest] < sweep.race for session in running) else []
+
+
+def _next_final(book: _Book, setting: Setting, task: Task) -> int:
+    task_id = setting.task_id(task)
+    return max([_FINAL, *(row.repeat + 1 for row in book.rows if row.task_id == task_id)])
 
 
 def _measure_finalists(sweep: Sweep, setting: Setting, book: _Book, ends: float) -> None:
@@ -235,7 +285,7 @@ def _repeats(sweep: Sweep, book: _Book, setting: Setting, task: Task) -> int:
     """How often a task is run: a short one more often, for what disturbs a run does not grow with it."""
     task_id = setting.task_id(task)
     first = [seconds(row) for row in book.rows if (row.task_id, row.repeat, row.outcome) == (task_id, 0, OK)]
-    if not first:
+    if not first or sweep.race:
         return sweep.repeats
     wanted = ceil(sweep.least_secs / max(median(first), 1e-3))
     return min(max(wanted, sweep.repeats), sweep.repeats * MOST_TIMES_AS_OFTEN)

@@ -36,6 +36,7 @@ def cpu_sweep(
     repeats: int = 3,
     resident: int = 4,
     shapes: Sequence[str] = (),
+    race: int = 0,
 ) -> Sweep:
     """Every CPU strategy on every model shape, or on those named, and on the demo model's own questions if its folder
     is given.
@@ -65,7 +66,8 @@ def cpu_sweep(
             tight = replace(hardware, kv_cache_bytes=kv_cache_bytes)
             folder = work_folder / greatest.name
             settings.append(Setting(greatest.name, folder, tight, _shape_tasks(asked, greatest.vocab)))
-    return Sweep(tuple(settings), _strategies("cpu", vllm_version), repeats, resident, LEAST_SECS, final=True)
+    strategies = _strategies("cpu", vllm_version)
+    return Sweep(tuple(settings), strategies, repeats, resident, LEAST_SECS, final=True, race=race)
 
 
 def gpu_sweep(

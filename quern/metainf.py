@@ -143,6 +143,9 @@ def measure(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each task under each strategy.")] = 3,
     resident: Annotated[int, typer.Option(min=1, help="Engines kept up side by side.")] = 4,
+    race: Annotated[
+        int, typer.Option(min=0, help="CPU: runs of those that may be the best of a task, side by side.")
+    ] = 0,
     budget: Annotated[
         str | None, typer.Option(help="Stop after this long, such as 8m; by default when all is measured.")
     ] = None,
@@ -159,6 +162,7 @@ def measure(
         shapes=tuple(shape or ()),
         repeats=repeats,
         resident=resident,
+        race=race,
         budget_secs=budget_secs(budget),
         resume=resume,
     )

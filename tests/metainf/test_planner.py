@@ -132,6 +132,32 @@ def test_fewer_engines_at_once_are_compared_through_the_first_strategy(sweep, ta
     )
 
 
+def test_only_what_may_be_the_best_goes_on_in_a_race(sweep, strategies, table, monkeypatch):
+    """Two are as good as each other, the third a hundred times as slow: after one run of each, the two go on."""
+    monkeypatch.setattr(costs, "seconds", lambda row: 1 / _engine_args(row)["fake_tokens_per_sec"])
+    field = (slowed(strategies[0], 3000.0), slowed(strategies[1], 30.0), slowed(strategies[2], 3000.0))
+    race = replace(sweep, strategies=field, repeats=1, race=4, least_secs=100.0)
+    run_sweep(race, table)
+    runs = Counter((row.workload_name, row.strategy) for row in read_table(table))
+    quick, slow, other = (strategy.name for strategy in field)
+    assert runs == {
+        (shape.name, name): 1 if name == slow else 4 for shape in SHAPES for name in (quick, slow, other)
+    }
+    assert run_sweep(race, table) == 0
+
+
+def test_a_leader_that_was_lucky_once_is_caught_up_with_in_a_race(sweep, strategies, table, monkeypatch):
+    """What is a third slower in the first run of each task, and a third quicker in all others, comes back."""
+    first, second = slowed(strategies[0], 3000.0), slowed(strategies[1], 3000.0)
+    of = {(first.name, True): 1.0, (first.name, False): 1.2, (second.name, True): 1.2, (second.name, False): 1.0}
+    monkeypatch.setattr(costs, "seconds", lambda row: of[row.strategy, row.repeat == 0])
+    run_sweep(replace(sweep, strategies=(first, second), repeats=1, race=9), table)
+    best = {}
+    for cost in costs.costs(read_table(table)):
+        best[cost.task_id] = min(best.get(cost.task_id, (9.9, "")), (cost.total_secs, cost.strategy.name))
+    assert {name for _, name in best.values()} == {second.name}
+
+
 def test_strategies_that_may_be_the_best_meet_in_a_final(sweep, strategies, table, monkeypatch):
     """The first two are as good as each other and in two groups; the others are a hundred times as slow."""
     # What a run takes is what its engine was told, however busy the machine is.
