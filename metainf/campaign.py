@@ -28,7 +28,8 @@ class Order:
     """What to measure, and where to write it.
 
     `model` is a trained model to measure on its own questions (CPU), `shapes` the models without weights, all
-    by default. `race` is how often strategies that may be the best of a task are run (CPU). `resume` allows to go on with a table that exists.
+    by default. `race` is how often strategies that may be the best of a task are run (CPU). `resume` allows to go on
+    with a table that exists.
     """
 
     table: Path

@@ -25,6 +25,9 @@ _LEAST_SPREAD = 0.02
 # Of shorter runs no two agree, and running them again does not change that.
 LEAST_DOUBTED_SECS = 0.05
 
+# Task, block, repeat.
+TurnKey = tuple[str, str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -53,14 +56,44 @@ def costs(rows: Sequence[Measurement]) -> tuple[Cost, ...]:
     the strategy's, and the quickest turn's level gives the scale. So a turn during which the whole machine was
     slow counts as little as a single slow run, and strategies measured in other turns are compared through
     those that ran in both. What other work on the machine added is taken off first (`contention`), and outputs
-    that were drawn longer or shorter than beside it are brought to one length.
+    that were drawn longer or shorter than beside it are brought to one length. A task that ran on several machines
+    is as many tasks, named after them.
     """
     groups: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
-    crowded = slope([row for row in rows if row.outcome == OK])
-    for row in _as_long([_alone(row, crowded) for row in rows]):
+    for row in _comparable(rows):
         groups[row.task_id, row.strategy].append(row)
     levels = _levels([row for group in groups.values() for row in group])
     return tuple(_cost(groups[key], levels) for key in sorted(groups))
+
+
+def log_ratios(rows: Sequence[Measurement]) -> dict[tuple[str, str], dict[TurnKey, float]]:
+    """For each task and strategy of `costs`: in each of its turns, log seconds over that turn's level."""
+    runs: dict[tuple[str, str], dict[TurnKey, list[float]]] = defaultdict(lambda: defaultdict(list))
+    comparable = [row for row in _comparable(rows) if row.outcome == OK]
+    levels = _levels(comparable)
+    for row in comparable:
+        runs[row.task_id, row.strategy][_turn(row)].append(_log_ratio(row, levels))
+    return {pair: {turn: median(found) for turn, found in turns.items()} for pair, turns in runs.items()}
+
+
+def _comparable(rows: Sequence[Measurement]) -> list[Measurement]:
+    """What is left of runs when the machine they shared, its other work and the lengths they drew are taken off."""
+    machines: dict[str, list[Measurement]] = defaultdict(list)
+    places: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        machines[row.hardware.name].append(row)
+        places[row.task_id].add(row.hardware.name)
+    found: list[Measurement] = []
+    for own in machines.values():
+        crowded = slope([row for row in own if row.outcome == OK])
+        named = [
+            replace(row, task_id=f"{row.task_id} on {row.hardware.name}")
+            if len(places[row.task_id]) > 1
+            else row
+            for row in own
+        ]
+        found += _as_long([_alone(row, crowded) for row in named])
+    return found
 
 
 def _alone(row: Measurement, crowded: float) -> Measurement:
@@ -72,7 +105,7 @@ def _as_long(rows: Sequence[Measurement]) -> Iterator[Measurement]:
     """Runs as if each had generated as many tokens as the median run of its turn: a model that samples stops where it
     stops, and a strategy is no quicker for having drawn a short answer. Decoding is taken as proportional to tokens.
     """
-    of_turn: dict[_Turn, list[int]] = defaultdict(list)
+    of_turn: dict[TurnKey, list[int]] = defaultdict(list)
     for row in rows:
         if row.outcome == OK:
             of_turn[_turn(row)].append(row.generated_tokens)
@@ -92,30 +125,31 @@ def seconds(row: Measurement) -> float:
     return row.cpu_secs if row.hardware.device == "cpu" else row.wall_secs
 
 
-_Turn = tuple[str, str, int]
-
-
-def _turn(row: Measurement) -> _Turn:
+def _turn(row: Measurement) -> TurnKey:
     return row.task_id, row.block, row.repeat
 
 
-def _levels(rows: Iterable[Measurement]) -> dict[_Turn, float]:
+def _log_ratio(row: Measurement, levels: Mapping[TurnKey, float]) -> float:
+    return log(max(seconds(row), LEAST_SECS) / levels[_turn(row)])
+
+
+def _levels(rows: Iterable[Measurement]) -> dict[TurnKey, float]:
     """How slow each turn was: the seconds that a typical strategy took in it.
 
     Not every strategy runs in every turn, so the level of a turn is not that of the strategies that happened to be in
     it: log seconds are taken as a turn's level plus a strategy's, fitted to all runs of a task together.
     """
-    of_task: dict[str, dict[tuple[_Turn, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    of_task: dict[str, dict[tuple[TurnKey, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.outcome == OK:
             of_task[row.task_id][_turn(row), row.strategy].append(log(max(seconds(row), LEAST_SECS)))
-    levels: dict[_Turn, float] = {}
+    levels: dict[TurnKey, float] = {}
     for runs in of_task.values():
         levels |= _fitted({key: median(found) for key, found in runs.items()})
     return levels
 
 
-def _fitted(log_secs: Mapping[tuple[_Turn, str], float]) -> dict[_Turn, float]:
+def _fitted(log_secs: Mapping[tuple[TurnKey, str], float]) -> dict[TurnKey, float]:
     """Turns' levels by least squares, runs far off counting less (Huber's weights); strategies' have median zero."""
     turns = sorted({turn for turn, _ in log_secs})
     names = sorted({name for _, name in log_secs})
@@ -143,11 +177,11 @@ def doubt(rows: Sequence[Measurement]) -> float:
     ratios: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row.outcome == OK and _turn(row) in levels:
-            ratios[row.strategy].append(log(max(seconds(row), LEAST_SECS) / levels[_turn(row)]))
+            ratios[row.strategy].append(_log_ratio(row, levels))
     return max((max(found) - min(found) for found in ratios.values()), default=0.0)
 
 
-def _cost(group: Sequence[Measurement], levels: dict[_Turn, float]) -> Cost:
+def _cost(group: Sequence[Measurement], levels: dict[TurnKey, float]) -> Cost:
     first = group[0]
     good = [row for row in group if row.outcome == OK]
     total = None

@@ -101,12 +101,12 @@ def score(
 ) -> Score:
     """The score of a method's outcomes, all three over the same tasks in the same order."""
     logs, sbs_logs, selector_logs = (_logs(found) for found in (of_method, of_sbs, of_selector))
-    draws = _draws([outcome.cluster for outcome in of_method])
-    slowdown_low, slowdown_high = np.exp(_interval(draws @ logs))
+    draws = bootstrap_weights([outcome.cluster for outcome in of_method])
+    slowdown_low, slowdown_high = np.exp(interval(draws @ logs))
     sbs_draws = draws @ sbs_logs
     gaps = 1 - (draws @ logs)[sbs_draws > 0] / sbs_draws[sbs_draws > 0]
-    gap_low, gap_high = _interval(gaps) if len(gaps) else (0.0, 0.0)
-    over_low, over_high = np.exp(_interval(draws @ (logs - selector_logs)))
+    gap_low, gap_high = interval(gaps) if len(gaps) else (0.0, 0.0)
+    over_low, over_high = np.exp(interval(draws @ (logs - selector_logs)))
     regrets = np.array([outcome.regret for outcome in of_method])
     sbs_regret = float(np.mean([outcome.regret for outcome in of_sbs]))
     accelerations = np.array([outcome.acceleration_log for outcome in of_method])
@@ -136,7 +136,7 @@ def _logs(found: Sequence[Outcome]) -> Floats:
     return np.array([outcome.log_slowdown for outcome in found])
 
 
-def _draws(clusters: Sequence[str]) -> Floats:
+def bootstrap_weights(clusters: Sequence[str]) -> Floats:
     """Bootstrap weights, resamples x tasks, each row of sum 1: whole clusters are drawn with replacement."""
     labels, member = np.unique(np.array(clusters), return_inverse=True)
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def _draws(clusters: Sequence[str]) -> Floats:
     return normed
 
 
-def _interval(means: Floats) -> Floats:
+def interval(means: Floats) -> Floats:
     tail = (1 - CONFIDENCE) / 2
     return np.asarray(np.quantile(means, [tail, 1 - tail]), dtype=np.float64)
 

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import ceil, exp, inf, sqrt
+from math import ceil, exp, inf
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +25,7 @@ from metainf.calibration import calibration_secs
 from metainf.costs import costs, doubt, seconds
 from metainf.facts import ModelFacts, Workload
 from metainf.measure import EngineKind, Session, Setting, Task, Turn
+from metainf.race import contenders
 from metainf.spread import farthest_first
 from metainf.strategy import Strategy
 from metainf.table import OK, Measurement, read_table, write_table
@@ -38,9 +39,6 @@ MOST_TIMES_AS_OFTEN = 3
 # A strategy this near to the best (log) of a tenth of the tasks of a setting is one of those to choose among there.
 NEAR_BEST = 0.05
 _LEAST_SHARE = 0.1
-# A strategy that trails the best by more than this (log), over the root of its runs, is out of the race: some two
-# standard deviations of the difference of two runs.
-TRAILING = 0.25
 # The repeats of those that are compared once more are numbered from here.
 _FINAL = 100
 # More doubt than this among a quarter of the blocks is the machine's way, and running again does not cure it.
@@ -189,46 +187,21 @@ def _measure_group(
 
 
 def _race(sweep: Sweep, setting: Setting, sessions: Sequence[Session], book: _Book, ends: float) -> None:
-    """Rounds over the tasks, in each of which only those run that may still be its best (a race: Maron and Moore, 1994).
-
-    One that trails by more than chance explains is left out and comes back if the leader turns out to be slower.
-    """
-    while True:
+    """Rounds over the tasks, in each of which only the strategies run that may still be a task's best."""
+    racing = {session.digest: session for session in sessions}
+    raced = True
+    while raced:
         raced = False
         for turn, task in enumerate(setting.tasks):
-            running = _contenders(sweep, setting, task, sessions, book)
+            task_id = setting.task_id(task)
+            own = [row for row in book.rows if row.task_id == task_id]
+            near = contenders([row for row in own if row.strategy_digest in racing], sweep.race)
+            running = [session for digest, session in racing.items() if digest in near]
             if len(running) > 1:
                 raced = True
-                if not _block(task, _next_final(book, setting, task), running, turn, book, ends):
+                repeat = max([_FINAL, *(row.repeat + 1 for row in own)])
+                if not _block(task, repeat, running, turn, book, ends):
                     return
-        if not raced:
-            return
-
-
-def _contenders(
-    sweep: Sweep, setting: Setting, task: Task, sessions: Sequence[Session], book: _Book
-) -> list[Session]:
-    """Those whose lead over the best so far is within what so many runs may be off by; none once all of these ran
-    often enough.
-    """
-    rows = [row for row in book.rows if row.task_id == setting.task_id(task) and row.outcome == OK]
-    runs = Counter(row.strategy_digest for row in rows)
-    secs = {
-        cost.strategy.digest(): cost.total_secs for cost in costs(rows) if cost.total_secs is not None
-    }
-    least = min(secs.values(), default=inf)
-    running = [
-        session
-        for session in sessions
-        if session.digest in secs
-        and secs[session.digest] <= least * exp(TRAILING / sqrt(runs[session.digest]))
-    ]
-    return running if any(runs[session.digest] < sweep.race for session in running) else []
-
-
-def _next_final(book: _Book, setting: Setting, task: Task) -> int:
-    task_id = setting.task_id(task)
-    return max([_FINAL, *(row.repeat + 1 for row in book.rows if row.task_id == task_id)])
 
 
 def _measure_finalists(sweep: Sweep, setting: Setting, book: _Book, ends: float) -> None:

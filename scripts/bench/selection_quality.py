@@ -31,6 +31,7 @@ from metainf.learner import Learned
 from metainf.llm_inference_bench import DEFAULT_FRAMEWORK, import_table
 from metainf.model import SHIPPED, MetaModel
 from metainf.problem import RANDOM, Problem, splits
+from metainf.repeats import clairvoyant_loss_log, held_out, runs_of
 from metainf.report import to_markdown
 from metainf.restarts import costs_net_of_restarts
 from metainf.table import file_sha256, read_table
@@ -74,6 +75,40 @@ def restarts(problem: Problem) -> str:
     lines += [
         f"| {way} | {' | '.join(f'{columns[jobs][way]:.3f}' for jobs in JOBS)} |" for way in columns[JOBS[0]]
     ]
+    return "\n".join(lines)
+
+
+def of_noise(judged: Mapping[Path, Evaluation]) -> str:
+    """What the repeats of each table say of its splits: what a clairvoyant closes, and what is closed on other runs."""
+    headings = (
+        "judged on",
+        "split",
+        "selector, as above",
+        "who knows the truth",
+        "selector ahead of SBS",
+        "oracle of the other half ahead of SBS",
+        "gap closed, held out (95 %)",
+        "tasks",
+    )
+    lines = [f"| {' | '.join(headings)} |", "|" + " --- |" * len(headings)]
+    for table, evaluation in judged.items():
+        runs = runs_of(read_table(table))
+        charged = dict(zip(runs, clairvoyant_loss_log(runs).tolist(), strict=True))
+        for split, found in evaluation.outcomes.items():
+            lost = np.mean([charged[outcome.task_id] for outcome in found[SBS]])
+            of_sbs = np.mean([outcome.log_slowdown for outcome in found[SBS]])
+            half = held_out(runs, found[SELECTOR], found[SBS])
+            cells = (
+                f"`{table.name}`",
+                split,
+                f"{evaluation.scores[split][SELECTOR].gap_closed_log:.3f}",
+                f"{1 - lost / of_sbs:.3f}",
+                f"{half.ahead_log:.4f}",
+                f"{half.oracle_ahead_log:.4f}",
+                f"{half.gap_closed:.2f} ({half.gap_closed_low:.2f} to {half.gap_closed_high:.2f})",
+                str(half.tasks),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -82,6 +82,23 @@ def test_a_shorter_answer_makes_no_strategy_quicker(row):
         assert cost.prefill_secs == pytest.approx(0.25)
 
 
+def test_a_task_that_ran_on_two_machines_is_two_tasks_and_their_speeds_do_not_mix(row):
+    other = replace(row.hardware, name="other CPU")
+    rows = [
+        replace(row, strategy=name, hardware=hardware, cpu_secs=secs)
+        for hardware, of_machine in ((row.hardware, (1.0, 2.0)), (other, (9.0, 3.0)))
+        for name, secs in zip("ab", of_machine, strict=True)
+    ]
+    found = {(cost.task_id, cost.strategy.name): cost.total_secs for cost in costs(rows)}
+    assert found == {
+        ("tiny/256MiB/one on test CPU", "a"): pytest.approx(1.0),
+        ("tiny/256MiB/one on test CPU", "b"): pytest.approx(2.0),
+        ("tiny/256MiB/one on other CPU", "a"): pytest.approx(9.0),
+        ("tiny/256MiB/one on other CPU", "b"): pytest.approx(3.0),
+    }
+    assert {cost.task_id for cost in costs(rows[:2])} == {"tiny/256MiB/one"}
+
+
 def test_failed_runs_have_no_cost_and_are_counted(row):
     crashed = replace(row, outcome=CRASHED, problem="out of memory", cpu_secs=0.0)
     once, never = costs([row, replace(crashed, repeat=1), replace(crashed, task_id="tiny/256MiB/two")])

@@ -18,11 +18,11 @@ import pytest
 from metainf import costs, planner
 from metainf.calibration import calibration_secs
 from metainf.errors import ShapeUnknown
-from metainf.measure import Setting, Task
+from metainf.measure import Session, Setting, Task
 from metainf.planner import Sweep, run_sweep
 from metainf.spread import farthest_first
 from metainf.sweeps import cpu_sweep
-from metainf.table import OK, read_table
+from metainf.table import CRASHED, OK, read_table
 from metainf.workloads import Shape
 from tests.checkout import ROOT
 
@@ -149,13 +149,39 @@ def test_only_what_may_be_the_best_goes_on_in_a_race(sweep, strategies, table, m
 def test_a_leader_that_was_lucky_once_is_caught_up_with_in_a_race(sweep, strategies, table, monkeypatch):
     """What is a third slower in the first run of each task, and a third quicker in all others, comes back."""
     first, second = slowed(strategies[0], 3000.0), slowed(strategies[1], 3000.0)
-    of = {(first.name, True): 1.0, (first.name, False): 1.2, (second.name, True): 1.2, (second.name, False): 1.0}
+    of = {
+        (first.name, True): 1.0,
+        (first.name, False): 1.2,
+        (second.name, True): 1.2,
+        (second.name, False): 1.0,
+    }
     monkeypatch.setattr(costs, "seconds", lambda row: of[row.strategy, row.repeat == 0])
     run_sweep(replace(sweep, strategies=(first, second), repeats=1, race=9), table)
-    best = {}
+    best: dict[str, tuple[float, str]] = {}
     for cost in costs.costs(read_table(table)):
+        assert cost.total_secs is not None
         best[cost.task_id] = min(best.get(cost.task_id, (9.9, "")), (cost.total_secs, cost.strategy.name))
     assert {name for _, name in best.values()} == {second.name}
+
+
+def test_a_race_ends_though_one_that_may_be_the_best_fails_again_and_again(
+    sweep, strategies, table, monkeypatch
+):
+    """After its first run, which was as good as the other's."""
+    monkeypatch.setattr(costs, "seconds", lambda row: 1.0)
+    measure = Session.measure
+
+    def failing(self, task, turn):
+        row = measure(self, task, turn)
+        failed = turn.repeat > 0 and row.strategy == strategies[1].name
+        return replace(row, outcome=CRASHED) if failed else row
+
+    monkeypatch.setattr(Session, "measure", failing)
+    run_sweep(replace(sweep, strategies=strategies[:2], repeats=1, race=3), table)
+    runs = Counter((row.strategy, row.outcome) for row in read_table(table))
+    first, second = (strategy.name for strategy in strategies[:2])
+    tasks_run = len(SHAPES)
+    assert runs == {(first, OK): 3 * tasks_run, (second, OK): tasks_run, (second, CRASHED): 2 * tasks_run}
 
 
 def test_strategies_that_may_be_the_best_meet_in_a_final(sweep, strategies, table, monkeypatch):
