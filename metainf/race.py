@@ -7,9 +7,9 @@ from math import exp, sqrt
 from metainf.costs import costs
 from metainf.table import Measurement
 
-# Over the root of its runs: how far (log) a strategy may trail the best and yet be the best. Single runs of one
-# strategy are off by about 0.1, so that this is some two standard deviations of the difference of two.
-TRAILING = 0.25
+# Over the root of its runs: how far (log) a strategy may trail the best and yet be the best. A run is off by about 0.1,
+# a few are off by several times that, and a strategy that is dropped for one of these seldom comes back.
+TRAILING = 0.4
 
 
 def contenders(rows: Sequence[Measurement], most: int) -> frozenset[str]:
