@@ -39,7 +39,7 @@ class Endpoint:
         except ValueError as error:
             fix = "give http://host:port or https://host, several with commas between"
             raise BadRpcUrl(self.masked_url, fix) from error
-        self._faults = 0
+        self._rest_secs = 0.0
         self._rested_at = 0.0
         self._welcome_at = 0.0
         self._codec = JSONBaseProvider()
@@ -73,10 +73,9 @@ class Endpoint:
 
     def rest(self, fault: RpcUnavailable) -> None:
         """Note a fault: each in a row doubles the time in which others are asked first."""
-        secs = min(_LONGEST_REST_SECS, _FIRST_REST_SECS * 2**self._faults)
-        self._faults += 1
+        self._rest_secs = min(_LONGEST_REST_SECS, max(_FIRST_REST_SECS, 2 * self._rest_secs))
         now = time.monotonic()
-        self._rested_at = now + secs
+        self._rested_at = now + self._rest_secs
         if isinstance(fault, OverQuota):
             self._welcome_at = now + fault.retry_after_secs
 
@@ -97,7 +96,7 @@ class Endpoint:
             raise self._garbled() from error
         for one in answer if isinstance(answer, list) else [answer]:
             self._check_quota(one)
-        self._faults, self._rested_at = 0, 0.0
+        self._rest_secs, self._rested_at = 0.0, 0.0
         return answer
 
     def _garbled(self) -> GarbledAnswer:

@@ -153,6 +153,13 @@ def test_an_absent_and_a_slow_node_are_asked_once(node):
     assert one.asked == 1
 
 
+def test_an_outage_may_last_for_any_number_of_calls():
+    absent = Rpc(NOBODY)
+    for _ in range(2_000):
+        with pytest.raises(NodeAway):
+            absent.chain_id()
+
+
 def test_a_server_that_wants_to_be_left_alone_is(node):
     one = node(1, busy("30"))
     rpc = Rpc(one.url)
