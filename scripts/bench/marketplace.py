@@ -198,7 +198,11 @@ def start_worker(config: WorkerConfig) -> "subprocess.Popen[bytes]":
 
 
 def await_settled(
-    config: WorkerConfig, tasks: int, child: "subprocess.Popen[bytes]", timeout_secs: float
+    config: WorkerConfig,
+    tasks: int,
+    child: "subprocess.Popen[bytes]",
+    timeout_secs: float,
+    look_secs: float = _LOOK_SECS,
 ) -> list[tuple[float, int]]:
     """Until the worker's database has all tasks settled: each unix time at which there were more, and how many."""
     give_up = time.monotonic() + timeout_secs
@@ -217,7 +221,7 @@ def await_settled(
         if time.monotonic() - shown_at > _SHOW_SECS:
             shown_at = time.monotonic()
             say(f"{settled} of {tasks} settled")
-        time.sleep(_LOOK_SECS)
+        time.sleep(look_secs)
     raise SystemExit(f"not settled within {timeout_secs:g} s; see {config.state_dir}/worker.log")
 
 
