@@ -19,6 +19,7 @@ from worker.words import shown_secs
 
 _FIRST_REST_SECS = 600.0
 _LONGEST_REST_SECS = 86_400.0
+_COUNTED_FAILURES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Troubles:
 
 
 def _rest_secs(failures: int) -> float:
+    # More doublings than it takes to the longest, and few enough for a float.
+    failures = min(failures, _COUNTED_FAILURES)
     return min(_LONGEST_REST_SECS, _FIRST_REST_SECS * 2.0 ** (failures - 1))
 
 
