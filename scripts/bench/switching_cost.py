@@ -247,6 +247,14 @@ class Chooser:
     def names(self) -> list[str]:
         return [strategy.name for strategy in self.strategies]
 
+    def expected(self, job: Job) -> list[float]:
+        """Seconds under each strategy."""
+        choice = self.selector.select(
+            self.model, self.machine, job.workload, SelectionState(), self.strategies
+        )
+        secs = {each.strategy: each.total_secs for each in choice.predictions}
+        return [secs[name] for name in self.names]
+
     def taken(
         self, jobs: Sequence[Job], stream: Stream, starts: Mapping[str, float], room: int, ahead: int
     ) -> tuple[list[int], float]:
@@ -277,6 +285,22 @@ def taken_knowing(
         return predictions, decide(predictions, state, {})[0]
 
     return followed(stream, names, starts, room, ahead, choose)
+
+
+def show_foreseen(jobs: Sequence[Job], of: Measured, chooser: Chooser) -> None:
+    """Print what each kind of work takes under the strategies, over vLLM's default, and what was expected of it."""
+    names = chooser.names
+    expected = np.array([chooser.expected(job) for job in jobs])
+    default = names.index(DEFAULT_NAME)
+    print("over the default, measured / expected: " + ", ".join(names))
+    for kind in sorted({job.kind for job in jobs}):
+        rows = [place for place, job in enumerate(jobs) if job.kind == kind]
+        took, said = of.secs[rows].sum(axis=0), expected[rows].sum(axis=0)
+        pairs = zip(took / took[default], said / said[default], strict=True)
+        print(
+            f"  {kind:20}{took[default] / len(rows):6.3f} s  "
+            + "  ".join(f"{t:.2f}/{e:.2f}" for t, e in pairs)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +377,7 @@ def main() -> None:
     chooser = Chooser(selector, tuple(known[name] for name in STRATEGIES), model, machine)
     jobs = drawn(options.jobs, options.burst, options.repeats, options.seed)
     found = measured(jobs, chooser.strategies, model, machine)
+    show_foreseen(jobs, found, chooser)
     settings = {
         f"times_{times}_rounds_{rounds}_resident_{room}": Setting(times, rounds, room, options.ahead)
         for times, rounds, room in (
