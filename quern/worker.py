@@ -143,13 +143,16 @@ def run(
     ] = False,
 ) -> None:
     """Serve until stopped. Ctrl-C or SIGTERM finishes what is claimed, a second one stops at once."""
-    from rich.console import Console
+    from worker import garbage
 
-    from worker.app import Worker
-    from worker.screen import Screen
+    with garbage.left_alone():
+        from rich.console import Console
 
-    settings, console = _config(config), Console()
-    worker = Worker(settings, _password(password_file))
+        from worker.app import Worker
+        from worker.screen import Screen
+
+        settings, console = _config(config), Console()
+        worker = Worker(settings, _password(password_file))
     if plain or not console.is_terminal:
         raise typer.Exit(worker.run())
     screen = Screen(settings, console)

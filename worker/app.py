@@ -1,6 +1,5 @@
 """The worker as a whole: put together from its configuration, run until drained."""
 
-import gc
 import logging
 import sqlite3
 import threading
@@ -23,7 +22,7 @@ from metainf import Selector
 from protocol.digest import to_hex
 from protocol.errors import QuernError
 from protocol.receipt import replica_salt
-from worker import keystore
+from worker import garbage, keystore
 from worker.artefacts import Call
 from worker.calls import Calls
 from worker.champion import Champion
@@ -67,7 +66,6 @@ _ACCOUNT_SECS = 5.0
 _NODE_PATIENCE_SECS, _NODE_AGAIN_SECS = 30.0, 0.5
 _STEP_SECS = 0.5
 _SENDING_STEP_SECS = 0.05
-_COLLECT_AFTER = 20_000
 _GATHER_SECS, _LONGEST_GATHER_SECS = 0.005, 0.05
 
 
@@ -233,9 +231,7 @@ class Worker:
         self._web.start()
         self._dispatcher.start()
         self._upkeep.announce()
-        # What is loaded stays: the collector need not walk through it, nor come after every few hundred objects.
-        gc.freeze()
-        gc.set_threshold(_COLLECT_AFTER)
+        garbage.keep_what_is_loaded()
         self._write_live()
         return True
 

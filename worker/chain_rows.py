@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from chain.follower import Cursor
 from protocol.lifecycle import SeatState, TaskState
@@ -157,14 +157,20 @@ def _read_task(row: Sequence[object]) -> Task:
     split = 1 + len(REQUEST_FIELDS)
     fields: dict[str, Any] = dict(zip(REQUEST_FIELDS, row[1:split], strict=True))
     fields["input_uri"] = fields["input_uri"].decode("utf-8", "surrogateescape")
-    task = Task(row[0], Request(**fields), 0, 0, 0, 0)  # type: ignore[arg-type]
-    for field, value in zip(TASK_FIELDS, row[split:], strict=True):
-        setattr(task, field, value)
-    task.state = TaskState(task.state)
-    task.mine, task.held_before = bool(task.mine), bool(task.held_before)
-    task.seats = tuple(
+    values: dict[str, Any] = dict(zip(TASK_FIELDS, row[split:], strict=True))
+    values["state"] = TaskState(values["state"])
+    values["mine"], values["held_before"] = bool(values["mine"]), bool(values["held_before"])
+    values["seats"] = _read_seats(values["seats"]) if values["seats"] else ()
+    values["demands"] = _read_demands(values["demands"]) if values["demands"] else ()
+    return Task(cast("bytes", row[0]), Request(**fields), **values)
+
+
+def _read_seats(text: str) -> tuple[Seat, ...]:
+    return tuple(
         Seat(worker, SeatState(state), until, bytes.fromhex(verdict))
-        for worker, state, until, verdict in json.loads(str(task.seats) or "[]")
+        for worker, state, until, verdict in json.loads(text)
     )
-    task.demands = tuple(OpenDemand(*demand) for demand in json.loads(str(task.demands) or "[]"))
-    return task
+
+
+def _read_demands(text: str) -> tuple[OpenDemand, ...]:
+    return tuple(OpenDemand(*demand) for demand in json.loads(text))

@@ -42,15 +42,17 @@ _LOOK_SECS, _SHOW_SECS, _ROWS_SECS = 0.03, 2.0, 600.0
 _RUN = """
 import json, sys, time
 from pathlib import Path
-from scripts.bench.stages import Stopwatch, note_signings
-from worker import config, keystore
-from worker.app import Worker
-settings = config.load(Path(sys.argv[1]))
-stopwatch = Stopwatch()
-stopwatch.install()
-note_signings(settings.state_dir / "signed.json")
-began = time.time()
-worker = Worker(settings, keystore.password_from_environment())
+from worker import garbage
+with garbage.left_alone():
+    from scripts.bench.stages import Stopwatch, note_signings
+    from worker import config, keystore
+    from worker.app import Worker
+    settings = config.load(Path(sys.argv[1]))
+    stopwatch = Stopwatch()
+    stopwatch.install()
+    note_signings(settings.state_dir / "signed.json")
+    began = time.time()
+    worker = Worker(settings, keystore.password_from_environment())
 (settings.state_dir / "began").write_text(f"{began} {time.time()} {time.process_time()}")
 status = worker.run()
 (settings.state_dir / "stages.json").write_text(json.dumps({**stopwatch.secs(), "all": time.process_time()}))
