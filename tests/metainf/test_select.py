@@ -38,6 +38,9 @@ states = st.builds(
     SelectionState,
     running=st.sampled_from([None, "no longer known", *(strategy.name for strategy in STRATEGIES)]),
     queued_jobs=st.integers(0, 200),
+    foregone_secs=st.dictionaries(
+        st.sampled_from([strategy.name for strategy in STRATEGIES]), st.floats(0, 20), max_size=3
+    ),
     budget_secs=st.none() | st.floats(0.01, 100),
     deadline_secs=st.none() | st.floats(0.01, 100),
 )
@@ -213,6 +216,14 @@ def test_explanation_names_the_choice_the_work_and_the_arithmetic():
     assert table[DEFAULT_NAME]["ENGINE START"] == "up"
     assert all(row["ENGINE START"].endswith(" / 8") for name, row in table.items() if name != DEFAULT_NAME)
     assert all(row["VS TAKEN"] for name, row in table.items() if name != choice.strategy.name)
+
+
+def test_explanation_takes_what_was_foregone_off_the_start():
+    state = SelectionState(running=DEFAULT_NAME, queued_jobs=7, foregone_secs={"block-32": 3.0})
+    choice = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), state)
+    start = {row[1]: dict(zip(HEADINGS, row, strict=True))["ENGINE START"] for row in rows(choice, shown=99)}
+    assert start["block-32"] == "(11 s - 3 s) / 8"
+    assert start["seqs-8"] == "10.5 s / 8"
 
 
 @pytest.mark.parametrize("name", ["choice.png", "choice.svg"])
