@@ -88,10 +88,13 @@ class Stopwatch:
 def note_signings(path: Path) -> None:
     """From now on the file has, by kind of call, the unix times at which signed bytes were durable and went out."""
     signed: dict[str, list[float]] = {}
+    written = path.with_suffix(".new")
 
     def reached(moment: steps.Moment, step: steps.Step, call: Call | None) -> None:
         if (moment, step) == (steps.Moment.AFTER, steps.Step.SIGN) and call is not None:
             signed.setdefault(call.value, []).append(time.time())
-            path.write_text(json.dumps(signed), encoding="utf-8")
+            # Whoever reads it meanwhile finds all of it.
+            written.write_text(json.dumps(signed), encoding="utf-8")
+            written.replace(path)
 
     steps.reached = reached
