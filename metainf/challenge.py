@@ -11,7 +11,9 @@ from datetime import datetime
 from math import log
 from pathlib import Path
 
+from metainf.alike import places
 from metainf.choice import SelectionState
+from metainf.corrector import Corrector
 from metainf.costs import costs, recorded_strategy
 from metainf.errors import TooFewMeasurements
 from metainf.model import MetaModel
@@ -19,8 +21,6 @@ from metainf.online import (
     LEAST_JUDGED_JOBS,
     Residual,
     Verdict,
-    corrected,
-    corrections,
     judge,
     model_family,
     valid_versions,
@@ -60,7 +60,7 @@ def challenge(champion: MetaModel, table: Path, harvested: Path) -> Challenge:
     digest = joined_digest((table, harvested))
     challenger = train_rows((*base, *(row for row, _ in older)), digest)
     verdict = judge(
-        _errors([residual for _, residual in judged], _corrections([residual for _, residual in older])),
+        _errors([residual for _, residual in judged], _correctors([residual for _, residual in older])),
         _errors([residual for _, residual in _residuals(challenger, [row for row, _ in judged])], {}),
     )
     return Challenge(
@@ -88,6 +88,7 @@ def _residuals(meta_model: MetaModel, rows: Sequence[Measurement]) -> list[tuple
         if actual is not None:
             strategy = recorded_strategy(row)
             choice = selector.select(row.model, row.hardware, row.workload, SelectionState(), [strategy])
+            workload, settings = places(row.model, row.hardware, row.workload, strategy)
             residual = Residual(
                 hardware=row.hardware.name,
                 model_family=model_family(row.model),
@@ -95,6 +96,8 @@ def _residuals(meta_model: MetaModel, rows: Sequence[Measurement]) -> list[tuple
                 engine_version=row.engine_version,
                 log_ratio=log(actual / choice.predictions[0].total_secs),
                 at=datetime.fromisoformat(row.measured_at).timestamp(),
+                workload=workload,
+                settings=settings,
             )
             found.append((row, residual))
     return found
@@ -107,16 +110,14 @@ def _undrifted(found: Sequence[tuple[Measurement, Residual]]) -> list[tuple[Meas
     return [each for each in found if each[1].engine_version in versions[_kind(each[1])]]
 
 
-def _corrections(residuals: Sequence[Residual]) -> Mapping[_Kind, Mapping[str, float]]:
-    return {kind: corrections(of_kind) for kind, of_kind in _by_kind(residuals).items()}
+def _correctors(residuals: Sequence[Residual]) -> Mapping[_Kind, Corrector]:
+    return {kind: Corrector.of(of_kind) for kind, of_kind in _by_kind(residuals).items()}
 
 
-def _errors(residuals: Sequence[Residual], corrected_by: Mapping[_Kind, Mapping[str, float]]) -> list[float]:
+def _errors(residuals: Sequence[Residual], correctors: Mapping[_Kind, Corrector]) -> list[float]:
     """Log errors of what was predicted after correction."""
-    return [
-        each.log_ratio - corrected(0.0, each.strategy, corrected_by.get(_kind(each), {}))
-        for each in residuals
-    ]
+    nothing = Corrector(())
+    return [each.log_ratio - correctors.get(_kind(each), nothing).mean(each) for each in residuals]
 
 
 def _by_kind(residuals: Sequence[Residual]) -> Mapping[_Kind, list[Residual]]:

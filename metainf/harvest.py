@@ -15,6 +15,7 @@ from itertools import pairwise
 from math import isfinite, log
 from statistics import fmean, median
 
+from metainf.alike import places
 from metainf.catalogue import EXTRAS, catalogue
 from metainf.choice import Prediction, SelectionRecord
 from metainf.costs import LEAST_SECS
@@ -166,9 +167,12 @@ def _is_whole(job: Job) -> bool:
     )
 
 
-def residual(job: Job) -> Residual:
-    """By how much the meta-model itself was off, whatever corrections the choice was made with."""
+def residual(job: Job, strategy: Strategy) -> Residual:
+    """By how much the meta-model itself was off, whatever corrections the choice was made with; `strategy` is the one
+    taken.
+    """
     record = job.record
+    workload, settings = places(record.model, record.hardware, record.workload, strategy)
     by_strategy = record.state.corrections_log
     correction = by_strategy.get(record.chosen, by_strategy.get("", 0.0))
     return Residual(
@@ -178,6 +182,8 @@ def residual(job: Job) -> Residual:
         engine_version=job.engine_version,
         log_ratio=log(job.secs / job.predicted.total_secs) + correction,
         at=job.finished_at,
+        workload=workload,
+        settings=settings,
     )
 
 

@@ -1,31 +1,20 @@
 """Learning from jobs that were really run: a correction at once, a new meta-model only if it is better.
 
 A residual is log(measured / predicted) of one job. Residuals of one machine and one kind of model say by how much
-the meta-model is off there, as a whole and for each strategy; both are shrunken towards nothing, the more the fewer
-there are. A correction is plain numbers: it goes into the record of every choice made with it, so that an auditor
-can make the choice again without knowing what it was learned from.
+the meta-model is off there (`metainf.corrector`). A correction is plain numbers: it goes into the record of every
+choice made with it, so that an auditor can make the choice again without knowing what it was learned from.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import copysign, exp, sqrt
-from statistics import fmean, median, variance
+from math import exp, sqrt
+from statistics import fmean, variance
 
 import numpy as np
 
+from metainf.alike import Place
 from metainf.facts import ModelFacts
-from metainf.robust import deviation
-
-# So many jobs weigh as much as the belief that nothing is to be corrected.
-LEVEL_PRIOR_JOBS = 3.0
-STRATEGY_PRIOR_JOBS = 4.0
-# Fewer jobs of a strategy say nothing of it alone.
-LEAST_STRATEGY_JOBS = 3
-# One job's error counts as at most this much (log): a stuck machine is no news about a strategy.
-MOST_ERROR = 1.5
-# Older jobs than so many are forgotten.
-REMEMBERED_JOBS = 200
 
 LEAST_DRIFT_JOBS = 8
 # Welch's statistic beyond which two versions are called different; about one in a thousand by chance.
@@ -39,7 +28,8 @@ _RESAMPLES = 1_000
 @dataclass(frozen=True, slots=True)
 class Residual:
     """One job that had the machine to itself: where and how it ran, log(measured / predicted) seconds, and when it
-    ended in unix seconds. The prediction is the meta-model's own, before any correction.
+    ended in unix seconds. The prediction is the meta-model's own, before any correction; `workload` and `settings` say
+    where the job and its strategy stand among others (`metainf.alike`).
     """
 
     hardware: str
@@ -48,47 +38,14 @@ class Residual:
     engine_version: str
     log_ratio: float
     at: float
+    workload: Place
+    settings: Place
 
 
 def model_family(model: ModelFacts) -> str:
     """Models that are alike to an engine: of one shape of layers, weights and vocabulary."""
     experts = f", {model.experts} experts" if model.experts else ""
     return f"{model.layers} layers of {model.hidden}, vocabulary {model.vocab}, {model.dtype}{experts}"
-
-
-def corrections(residuals: Iterable[Residual]) -> dict[str, float]:
-    """By strategy, what to add to predicted log seconds; the empty name is for strategies that never ran.
-
-    All residuals are of one machine and one model family. Levels are medians, so that a few odd jobs do not move
-    them; four digits, so that a record stays short.
-    """
-    latest = sorted(residuals, key=lambda each: (each.at, each.strategy))[-REMEMBERED_JOBS:]
-    if not latest:
-        return {}
-    errors: dict[str, list[float]] = defaultdict(list)
-    for residual in latest:
-        errors[residual.strategy].append(max(-MOST_ERROR, min(MOST_ERROR, residual.log_ratio)))
-    # Each strategy has one voice in the common level: what runs most is not all there is.
-    level = median(median(found) for found in errors.values())
-    common = level * len(latest) / (len(latest) + LEVEL_PRIOR_JOBS)
-    own = {
-        name: common + _own_deviation([error - level for error in found]) for name, found in errors.items()
-    }
-    return {name: round(value, 4) for name, value in sorted({"": common, **own}.items())}
-
-
-def _own_deviation(deviations: Sequence[float]) -> float:
-    """What a strategy is off by beyond all others, as far as that is more than twice its standard error.
-
-    Strategies run different tasks, and each is predicted a little wrong in its own way; only what many jobs agree on
-    may change which strategy is thought the best.
-    """
-    if len(deviations) < LEAST_STRATEGY_JOBS:
-        return 0.0
-    middle = median(deviations)
-    spread = deviation(each - middle for each in deviations)
-    sure = max(0.0, abs(middle) - 2 * spread / sqrt(len(deviations)))
-    return copysign(sure, middle) * len(deviations) / (len(deviations) + STRATEGY_PRIOR_JOBS)
 
 
 def drifted(before: Sequence[float], after: Sequence[float]) -> bool:

@@ -1,8 +1,8 @@
 """A stream of jobs replayed from measured tasks, with a model or a machine nobody has seen arriving in the middle.
 
 Four selectors go through the same stream. Each sees only the cost of what it took. `frozen` was trained without the
-newcomer and never learns; `online` is the same, but corrects itself after each job, tries something now and then,
-and retrains every few jobs, with a challenger that must beat the champion; `informed` was trained on the newcomer's
+newcomer and never learns; `online` is the same, but corrects itself after each job and retrains every few jobs, with
+a challenger that must beat the champion; `informed` was trained on the newcomer's
 other tasks, each task left out in turn; `SBS` always takes the single best alternative of what was known before.
 Regret is log(cost taken / best cost), so that long jobs do not drown short ones.
 """
@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metainf.alike import Place, strategy_place, workload_place
 from metainf.baselines.fixed import SingleBest
+from metainf.corrector import REMEMBERED_JOBS, Corrector
 from metainf.errors import BadGroup
-from metainf.explore import LOTS, MOST_EXTRA_RATIO, Exploration
 from metainf.learner import Learned
-from metainf.online import REMEMBERED_JOBS, Residual, corrected, corrections, judge
+from metainf.online import Residual, corrected, judge
 from metainf.problem import Floats, Problem
 from protocol.digest import JsonValue
 
 FROZEN, ONLINE, INFORMED, SINGLE = "frozen", "online", "informed", "SBS"
 NOISE = 0.03
-EXPLORE_PPM = 10_000
-RETRAIN_EVERY = 10
+RETRAIN_EVERY = 40
 # Of the jobs seen, the latest that a challenger is judged on.
 JUDGED_JOBS = 20
 JOBS_BEFORE, JOBS_AFTER = 60, 100
@@ -76,7 +76,7 @@ def members(problem: Problem, group: str) -> tuple[str, ...]:
 
 
 def replay(problem: Problem, group: str, newcomer: str, rounds: int = 3) -> Replayed:
-    """Jobs of all others, then among them one of the newcomer's each second time."""
+    """Jobs of all others, then the newcomer's."""
     if newcomer not in members(problem, group):
         raise BadGroup(f"{group} {newcomer}", members(problem, group))
     contested = problem.contested()
@@ -84,26 +84,25 @@ def replay(problem: Problem, group: str, newcomer: str, rounds: int = 3) -> Repl
     known, new = contested.take(~is_new), contested.take(is_new)
     base = Learned().fit(known)
     ranking = SingleBest().fit(known)
-    left_out = _left_out_predictions(contested, new)
+    of_known = base.predict(known)
+    said = {
+        FROZEN: (of_known, base.predict(new)),
+        INFORMED: (of_known, _left_out_predictions(contested, new)),
+        SINGLE: (ranking.predict(known), ranking.predict(new)),
+    }
+    places = _places(contested)
     regrets: dict[str, list[Floats]] = {name: [] for name in (FROZEN, ONLINE, INFORMED, SINGLE)}
     retrained = promoted = 0
-    before = {FROZEN: base.predict(new), SINGLE: ranking.predict(new)}
     for place in range(rounds):
         rng = np.random.default_rng(_SEED + place)
-        stream = _stream(known, new, rng)
-        online = _Online(known, base, base)
+        online = _Online(known, base, base, places)
         taken: dict[str, list[float]] = {name: [] for name in regrets}
-        for job in stream:
+        for job in _stream(known, new, rng):
             tasks = new if job.is_new else known
-            scored = {
-                FROZEN: (before[FROZEN] if job.is_new else base.predict(tasks))[job.indices],
-                SINGLE: (before[SINGLE] if job.is_new else ranking.predict(tasks))[job.indices],
-                INFORMED: (left_out if job.is_new else base.predict(tasks))[job.indices],
-            }
             costs = tasks.judged_costs()[job.indices]
-            for name, scores in scored.items():
-                taken[name].append(_regret(costs, int(scores.argmin())))
-            index = online.take(tasks, job.indices, rng)
+            for name, scores in said.items():
+                taken[name].append(_regret(costs, int(scores[job.is_new][job.indices].argmin())))
+            index = online.take(tasks, job.indices)
             taken[ONLINE].append(_regret(costs, index))
             online.learn(tasks, job.indices, index, rng)
         for name, found in taken.items():
@@ -166,6 +165,10 @@ class _Seen:
         return _only(self.of_task, np.array([self.place]))
 
 
+# Of a task and an alternative: where they stand among others.
+_Places = Mapping[tuple[str, str], tuple[Place, Place]]
+
+
 @dataclass
 class _Online:
     """The learner that goes on learning."""
@@ -173,32 +176,26 @@ class _Online:
     known: Problem
     base: Learned
     champion: Learned
+    places: _Places
     retrained: int = 0
     promoted: int = 0
     _seen: list[_Seen] = field(default_factory=list)
     _residuals: list[Residual] = field(default_factory=list)
 
-    def take(
-        self,
-        tasks: Problem,
-        indices: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-        rng: np.random.Generator,
-    ) -> int:
-        """Place of the alternative taken among those of the task."""
-        family = _family(tasks, int(indices[0]))
-        by_strategy = corrections(each for each in self._residuals if each.model_family == family)
+    def take(self, tasks: Problem, indices: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+        """Place of the alternative taken among those of the task: the least corrected prediction."""
         of_task = _only(tasks, indices)
-        predicted = self.champion.predict(of_task)
-        scores = np.array(
-            [
-                corrected(float(score), name, by_strategy)
-                for score, name in zip(predicted, of_task.alternatives, strict=True)
-            ]
-        )
-        best = int(scores.argmin())
-        near = np.flatnonzero(scores <= scores[best] + np.log1p(MOST_EXTRA_RATIO))
-        lot = Exploration(EXPLORE_PPM, int(rng.integers(LOTS)))
-        return lot.pick(best, [int(index) for index in near if index != best])[0]
+        family, task_id = _family(of_task, 0), of_task.task_ids[0]
+        corrector = Corrector.of(each for each in self._residuals if each.model_family == family)
+        strategies = {name: self.places[task_id, name][1] for name in of_task.alternatives}
+        workload = self.places[task_id, of_task.alternatives[0]][0]
+        by_strategy = corrector.corrections(workload, strategies)
+        predicted = self.champion.predict(of_task).tolist()
+        scores = [
+            corrected(score, name, by_strategy)
+            for score, name in zip(predicted, of_task.alternatives, strict=True)
+        ]
+        return int(np.argmin(scores))
 
     def learn(
         self,
@@ -217,22 +214,47 @@ class _Online:
 
     def _residual(self, job: _Seen, at: int) -> Residual:
         pair = job.pair
-        return Residual("", _family(pair, 0), pair.alternatives[0], "", _error(self.champion, job), float(at))
+        workload, settings = self.places[pair.task_ids[0], pair.alternatives[0]]
+        error = _error(self.champion, job)
+        return Residual("", _family(pair, 0), pair.alternatives[0], "", error, float(at), workload, settings)
 
     def _challenge(self) -> None:
-        """A challenger that has learned from all but the latest jobs; if it is better on these, one that has learned
-        from all takes over.
+        """A challenger that has learned from all but the latest jobs; if it is better on these than the champion with
+        its corrections, one that has learned from all takes over.
         """
         self.retrained += 1
         older, latest = self._seen[:-JUDGED_JOBS], self._seen[-JUDGED_JOBS:]
         challenger = Learned().fit(_with(self.known, older, self.base))
-        errors = [[_error(learner, job) for job in latest] for learner in (self.champion, challenger)]
-        if judge(*errors).promoted:
+        if judge(self._champion_errors(), [_error(challenger, job) for job in latest]).promoted:
             self.promoted += 1
             self.champion = Learned().fit(_with(self.known, self._seen, self.base))
             # What it was off by before it knew is no correction of what it says now; it starts from its own errors.
             recent = self._seen[-REMEMBERED_JOBS:]
             self._residuals = [self._residual(job, at) for at, job in enumerate(recent)]
+
+    def _champion_errors(self) -> list[float]:
+        """On the latest jobs, as the older ones correct them."""
+        older, latest = self._residuals[:-JUDGED_JOBS], self._residuals[-JUDGED_JOBS:]
+        correctors = {
+            family: Corrector.of(each for each in older if each.model_family == family)
+            for family in {each.model_family for each in latest}
+        }
+        return [each.log_ratio - correctors[each.model_family].mean(each) for each in latest]
+
+
+def _places(problem: Problem) -> _Places:
+    """By the names of features where they are those of measurements; else columns are brought to one scale."""
+    names, rows = problem.feature_names, np.asarray(problem.rows, dtype=np.float64)
+    if not any(name.startswith("workload_") for name in names):
+        kinds = ("workload" if each in problem.task_columns else "strategy" for each in range(rows.shape[1]))
+        names = tuple(f"{kind}_{place}" for place, kind in enumerate(kinds))
+        spread = np.nanstd(rows, axis=0)
+        rows = np.nan_to_num(rows / np.where(spread > 0, spread, 1.0))
+    found = {}
+    for task_id, alternative, row in zip(problem.task_ids, problem.alternatives, rows.tolist(), strict=True):
+        named = dict(zip(names, row, strict=True))
+        found[task_id, alternative] = workload_place(named), strategy_place(named)
+    return found
 
 
 def _error(learner: Learned, job: _Seen) -> float:

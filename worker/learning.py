@@ -5,12 +5,13 @@ Receipts are read back from the content store, so a worker that lost its databas
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from chain.store import ContentStore
-from metainf.harvest import Served, jobs, residual
-from metainf.online import Residual, corrections, still_valid
+from metainf.corrector import Corrector
+from metainf.harvest import Job, Served, jobs, residual
+from metainf.online import Residual, still_valid
 from worker.database import Database
 from worker.receipts import own_receipt
 from worker.selection import Chooser
@@ -50,16 +51,23 @@ class Learning:
         found = jobs(part for part in self._read.values() if part is not None)
         # What another meta-model was off by says nothing of this one.
         ours = [job for job in found if job.record.meta_model_digest == self._chooser.meta_model_digest]
-        here = [each for each in map(residual, ours) if each.hardware == self._chooser.hardware.name]
-        learned = corrections_by_family(here)
-        if learned != self._chooser.corrections:
+        here = [job for job in ours if job.record.hardware.name == self._chooser.hardware.name]
+        learned = correctors(self._residuals(here))
+        if learned != self._chooser.correctors:
             self._chooser.correct(learned)
             LOG.info("corrected by %d jobs that ran alone, for %d kinds of model", len(here), len(learned))
 
+    def _residuals(self, found: list[Job]) -> Iterator[Residual]:
+        """Of those jobs whose strategy this machine still has."""
+        for job in found:
+            strategy = self._chooser.strategy_of(job.record.chosen_digest)
+            if strategy is not None:
+                yield residual(job, strategy)
 
-def corrections_by_family(residuals: list[Residual]) -> Mapping[str, Mapping[str, float]]:
-    """By model family: corrections from what versions of the engine still count."""
+
+def correctors(residuals: Iterable[Residual]) -> Mapping[str, Corrector]:
+    """By model family, from what versions of the engine still count."""
     by_family: dict[str, list[Residual]] = defaultdict(list)
     for each in residuals:
         by_family[each.model_family].append(each)
-    return {family: corrections(still_valid(found)) for family, found in sorted(by_family.items())}
+    return {family: Corrector.of(still_valid(found)) for family, found in sorted(by_family.items())}

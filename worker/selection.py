@@ -6,8 +6,12 @@ from functools import lru_cache
 from secrets import randbelow
 
 from metainf import Choice, HardwareFacts, Prediction, SelectionState, Selector, Strategy, Workload
+from metainf.alike import strategy_place, workload_place
+from metainf.corrector import Corrector
 from metainf.explore import LOTS, NO_EXPLORATION, Exploration
+from metainf.features import strategy_features, task_features
 from metainf.online import model_family
+from metainf.settings import Settings
 from worker.inputs import CheckedInput, PreparedPrompt
 from worker.models import ServedModel
 from worker.policy import Rates
@@ -23,7 +27,7 @@ class _Learned:
     """What goes together: corrections are those of one meta-model."""
 
     selector: Selector
-    corrections: Mapping[str, Mapping[str, float]]
+    correctors: Mapping[str, Corrector]
 
 
 class Chooser:
@@ -47,6 +51,12 @@ class Chooser:
         self._allowed = tuple(allowed) or tuple(strategy.name for strategy in strategies)
         self._models = models
         self._explore_ppm = explore_ppm
+        self._by_digest = {strategy.digest(): strategy for strategy in strategies}
+        self._places = {
+            strategy.name: strategy_place(strategy_features(Settings.of(strategy)))
+            for strategy in strategies
+            if strategy.name in self._allowed
+        }
         self._learned = _Learned(selector, {})
         self._bound_of_shape: Callable[..., float] = lru_cache(_CACHED_SHAPES)(self._predict_shape)
 
@@ -60,19 +70,19 @@ class Chooser:
 
     def strategy_of(self, digest: str) -> Strategy | None:
         """The one of that digest, if this machine has it."""
-        return next((each for each in self._strategies if each.digest() == digest), None)
+        return self._by_digest.get(digest)
 
     @property
-    def corrections(self) -> Mapping[str, Mapping[str, float]]:
-        return self._learned.corrections
+    def correctors(self) -> Mapping[str, Corrector]:
+        return self._learned.correctors
 
     @property
     def meta_model_digest(self) -> str:
         return self._learned.selector.meta_model_digest
 
-    def correct(self, by_family: Mapping[str, Mapping[str, float]]) -> None:
-        """From now on, predictions are corrected so, by model family and strategy."""
-        self._learned = replace(self._learned, corrections=by_family)
+    def correct(self, by_family: Mapping[str, Corrector]) -> None:
+        """From now on, predictions are corrected so, by model family."""
+        self._learned = replace(self._learned, correctors=by_family)
 
     def adopt(self, selector: Selector) -> None:
         """From now on this one chooses. What another was corrected by says nothing of it."""
@@ -85,7 +95,8 @@ class Chooser:
         if state.allowed is None:
             state = replace(state, allowed=self._allowed)
         learned = self._learned
-        corrections = self._permitted(learned.corrections.get(model_family(model.facts), {}))
+        corrector = learned.correctors.get(model_family(model.facts))
+        corrections = {} if corrector is None else self._corrections(corrector, model, workload)
         state = replace(state, corrections_log=corrections, exploration=self._exploration())
         return learned.selector.select(model.facts, self._hardware, workload, state, self._strategies)
 
@@ -101,9 +112,10 @@ class Chooser:
             [prompt.token_ids for prompt in prompts], [prompt.max_tokens for prompt in prompts], greedy=greedy
         )
 
-    def _permitted(self, corrections: Mapping[str, float]) -> dict[str, float]:
-        """Those of the strategies permitted here, and the one for strategies that never ran."""
-        return {name: value for name, value in corrections.items() if not name or name in self._allowed}
+    def _corrections(self, corrector: Corrector, model: ServedModel, workload: Workload) -> dict[str, float]:
+        """Of the strategies permitted here, and the one that all have in common."""
+        named = task_features(model.facts, self._hardware, workload)
+        return corrector.corrections(workload_place(named), self._places)
 
     def _exploration(self) -> Exploration:
         return Exploration(self._explore_ppm, randbelow(LOTS)) if self._explore_ppm else NO_EXPLORATION

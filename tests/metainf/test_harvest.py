@@ -9,10 +9,12 @@ import pytest
 from metainf import SelectionState, Selector, Workload
 from metainf.challenge import challenge, joined_digest
 from metainf.choice import SelectionRecord
-from metainf.costs import costs
+from metainf.costs import costs, recorded_strategy
 from metainf.errors import RecordUnreadable, TooFewMeasurements
 from metainf.harvest import LEAST_KEPT, Job, Served, harvest, jobs, residual
 from metainf.model import SHIPPED, MetaModel
+from metainf.roofline import Roofline
+from metainf.settings import Settings
 from metainf.table import read_table, write_table
 from metainf.train import train_rows
 from protocol.domain import Domain
@@ -137,16 +139,29 @@ def test_times_that_no_calendar_has_make_one_receipt_useless_and_no_harvest_fail
 
 
 def test_the_residual_is_the_meta_models_own_whatever_it_was_corrected_by():
+    taken = choice().strategy
     plain = jobs([served(1, secs=2.0)])[0]
-    assert residual(plain).log_ratio == pytest.approx(log(2.0 / plain.predicted.total_secs))
+    assert residual(plain, taken).log_ratio == pytest.approx(log(2.0 / plain.predicted.total_secs))
     corrected = choice(state=SelectionState(corrections_log={"": 0.5})).record
     again = jobs([served(2, secs=2.0, record=corrected)])[0]
-    assert residual(again).log_ratio == pytest.approx(residual(plain).log_ratio, abs=1e-4)
+    assert residual(again, taken).log_ratio == pytest.approx(residual(plain, taken).log_ratio, abs=1e-4)
 
 
-def harvested(rows, path, slower_reading=1.0, jobs_made=75):
-    """The table's own tasks as if a worker had served them: on a machine that should be twice as fast and is not, and
-    is so much slower where much is read.
+def by_roofline(rows):
+    """The same runs, each taking three times what its roofline says: whatever a table holds, there is no more to it."""
+    timed = []
+    for row in rows:
+        settings = Settings.of(recorded_strategy(row))
+        secs = 3 * Roofline(row.model, row.hardware, row.workload).plan(settings).total_secs
+        timed.append(
+            replace(row, cpu_secs=secs, wall_secs=secs, prefill_wall_secs=secs / 2, load_average=0.0)
+        )
+    return timed
+
+
+def harvested(rows, path, promised=1.0, slower=2.0, every_model_new=False, jobs_made=75):
+    """Tasks as if a worker had served them on a machine whose data sheet promises so many times the table's speed, and
+    which took so many times the table's seconds. Models are the table's, or each job's is of a shape no other has.
     """
     rng = Random(0)
     found = [cost for cost in costs(rows) if cost.total_secs is not None]
@@ -157,13 +172,13 @@ def harvested(rows, path, slower_reading=1.0, jobs_made=75):
         machine = replace(
             cost.hardware,
             name="another",
-            memory_bytes_per_s=2 * cost.hardware.memory_bytes_per_s,
-            peak_flops=2 * cost.hardware.peak_flops,
+            memory_bytes_per_s=round(promised * cost.hardware.memory_bytes_per_s),
+            peak_flops=round(promised * cost.hardware.peak_flops),
         )
-        taken = SELECTOR.select(cost.model, machine, work, SelectionState(), [cost.strategy]).record
-        reads = work.prompt_tokens > 4 * work.prompts * work.output_quantiles[1]
+        model = replace(cost.model, vocab=cost.model.vocab + number) if every_model_new else cost.model
+        taken = SELECTOR.select(model, machine, work, SelectionState(), [cost.strategy]).record
         assert cost.total_secs is not None
-        secs = cost.total_secs * (slower_reading if reads else 1.0) * exp(rng.gauss(0, 0.02))
+        secs = slower * cost.total_secs * exp(rng.gauss(0, 0.02))
         parts.append(
             replace(
                 served(number, at=1000.0 * number, secs=secs),
@@ -178,19 +193,20 @@ def harvested(rows, path, slower_reading=1.0, jobs_made=75):
 def test_a_challenger_takes_over_only_where_corrections_do_not_help(tmp_path):
     every = read_table(TABLE)
     names = sorted({row.task_id for row in every})[::3]
-    rows = [row for row in every if row.task_id in names]
+    rows = by_roofline([row for row in every if row.task_id in names])
     table = tmp_path / "table.parquet"
     write_table(rows, table)
     champion = train_rows(rows, joined_digest((table,)))
-    harvested(rows, tmp_path / "uneven.parquet", slower_reading=4.0)
-    better = challenge(champion, table, tmp_path / "uneven.parquet")
+    harvested(rows, tmp_path / "new.parquet", promised=2.0, slower=1.0, every_model_new=True)
+    better = challenge(champion, table, tmp_path / "new.parquet")
     assert better.verdict.promoted
     assert better.learned is not None
-    assert better.learned.provenance["table_sha256"] == joined_digest((table, tmp_path / "uneven.parquet"))
-    harvested(rows, tmp_path / "even.parquet")
-    even = challenge(champion, table, tmp_path / "even.parquet")
-    assert even.learned is None
-    assert even.verdict.champion_error < log(2) / 2
+    assert better.learned.provenance["table_sha256"] == joined_digest((table, tmp_path / "new.parquet"))
+    # The data sheet does not tell this machine from the table's: only its own jobs do.
+    harvested(rows, tmp_path / "known.parquet")
+    known = challenge(champion, table, tmp_path / "known.parquet")
+    assert known.learned is None
+    assert known.verdict.champion_error < log(2) / 4
 
 
 def test_a_handful_of_jobs_decides_nothing(tmp_path):

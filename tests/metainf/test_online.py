@@ -6,15 +6,12 @@ from dataclasses import replace
 from math import log
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from metainf import Prediction, SelectionRecord, SelectionState, Selector, Workload
 from metainf.explore import LOTS, Exploration
 from metainf.online import (
     LEAST_JUDGED_JOBS,
     Residual,
-    corrections,
     drifted,
     judge,
     model_family,
@@ -29,52 +26,13 @@ UP = SelectionState(resident=tuple(strategy.name for strategy in STRATEGIES))
 
 
 def residual(strategy="a", log_ratio=0.0, version="1", at=0.0):
-    return Residual("cpu", "small", strategy, version, log_ratio, at)
+    return Residual("cpu", "small", strategy, version, log_ratio, at, (0.0,), (0.0,))
 
 
 def predicted(strategy, total_secs, restart_secs=0.0):
     return Prediction(
         strategy, total_secs, total_secs / 2, total_secs / 2, total_secs * 1.2, 0.0, restart_secs
     )
-
-
-def test_nothing_run_corrects_nothing():
-    assert corrections([]) == {}
-
-
-def test_one_odd_job_moves_little_and_many_move_nearly_all():
-    once = corrections([residual(log_ratio=0.4)])["a"]
-    often = corrections([residual(log_ratio=0.4, at=at) for at in range(100)])["a"]
-    assert 0 < once < 0.2 < 0.35 < often <= 0.4
-
-
-def test_a_strategy_is_corrected_for_itself_and_others_by_what_all_have_in_common():
-    run = [residual("slow", 0.5, at=at) for at in range(40)] + [
-        residual("sure", 0.1, at=at) for at in range(40)
-    ]
-    found = corrections(run)
-    assert corrections([residual("slow", 0.5)])["slow"] == corrections([residual("slow", 0.5)])[""]
-    assert found["slow"] > found[""] > found["sure"]
-    assert found[""] == pytest.approx(0.3, abs=0.03)
-
-
-def test_a_job_on_a_stuck_machine_counts_no_more_than_any_wrong_one():
-    assert corrections([residual(log_ratio=50.0)]) == corrections([residual(log_ratio=3.0)])
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("abc"), st.floats(-3, 3), st.floats(0, 9)),
-        max_size=30,
-        unique_by=lambda job: (job[0], job[2]),
-    ),
-    st.randoms(),
-)
-def test_the_order_of_jobs_does_not_matter(jobs, rng):
-    run = [residual(strategy, ratio, at=at) for strategy, ratio, at in jobs]
-    shuffled = list(run)
-    rng.shuffle(shuffled)
-    assert corrections(shuffled) == corrections(run)
 
 
 def test_an_engine_that_became_slower_is_told_from_noise():

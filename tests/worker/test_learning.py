@@ -59,8 +59,8 @@ def test_jobs_that_took_twice_as_long_correct_every_prediction(store, tmp_path):
     settled = [store_job(store, number, slower=2.0) for number in range(1, 41)]
     learner, chooser = learning(tmp_path, store, settled)
     learner.refresh()
-    found = chooser.corrections[model_family(FACTS)]
-    assert found[""] == pytest.approx(log(2), rel=0.15)
+    job = chooser.correctors[model_family(FACTS)].residuals[0]
+    assert chooser.correctors[model_family(FACTS)].mean(job) == pytest.approx(log(2), rel=0.02)
 
 
 def test_what_the_store_lacks_or_somebody_broke_teaches_nothing(store, tmp_path):
@@ -72,17 +72,17 @@ def test_what_the_store_lacks_or_somebody_broke_teaches_nothing(store, tmp_path)
     (tmp_path / "other").mkdir()
     alone, chooser_alone = learning(tmp_path / "other", store, good)
     alone.refresh()
-    assert chooser.corrections == chooser_alone.corrections != {}
+    assert chooser.correctors == chooser_alone.correctors != {}
 
 
 def test_a_replicas_receipt_in_the_store_is_of_another_machine(store, tmp_path):
     settled = [store_job(store, number, slower=2.0, worker="0x" + "33" * 20) for number in range(1, 41)]
     learner, chooser = learning(tmp_path, store, settled)
     learner.refresh()
-    assert chooser.corrections == {}
+    assert chooser.correctors == {}
 
 
 def test_nothing_settled_corrects_nothing(store, tmp_path):
     learner, chooser = learning(tmp_path, store, [])
     learner.refresh()
-    assert chooser.corrections == {}
+    assert chooser.correctors == {}

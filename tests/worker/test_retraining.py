@@ -116,7 +116,7 @@ def test_what_is_better_on_the_latest_jobs_chooses_and_its_choices_can_be_made_a
     database = Database(config.database)
     corrections = Corrections(database, auditors, chooser, nullcontext(), WORKER)
     corrections.refresh()
-    assert chooser.corrections == {}
+    assert chooser.correctors == {}
     database.close()
 
     # A worker that is told not to retrain, or is given another meta-model, does not use what it learned before.
