@@ -78,20 +78,20 @@ def restarts(problem: Problem) -> str:
     return "\n".join(lines)
 
 
-def of_noise(judged: Mapping[Path, Evaluation]) -> str:
+def of_noise(judged: Sequence[tuple[Path, Evaluation]]) -> str:
     """What the repeats of each table say of its splits: what a clairvoyant closes, and what is closed on other runs."""
     headings = (
         "judged on",
         "split",
-        "selector, as above",
-        "who knows the truth",
-        "selector ahead of SBS",
-        "oracle of the other half ahead of SBS",
-        "gap closed, held out (95 %)",
+        "selector: gap closed, as above",
+        "a clairvoyant's",
+        "held out: selector ahead of SBS (log)",
+        "oracle ahead of SBS (log)",
+        "gap closed (95 %)",
         "tasks",
     )
     lines = [f"| {' | '.join(headings)} |", "|" + " --- |" * len(headings)]
-    for table, evaluation in judged.items():
+    for table, evaluation in judged:
         runs = runs_of(read_table(table))
         charged = dict(zip(runs, clairvoyant_loss_log(runs).tolist(), strict=True))
         for split, found in evaluation.outcomes.items():
@@ -201,6 +201,7 @@ def judge_own(target: Path | None) -> dict[str, Evaluation]:
     sections = {
         "own": to_markdown(own),
         "elsewhere": to_markdown(elsewhere),
+        "noise": of_noise(((TABLE, own), (ELSEWHERE, elsewhere))),
         "families": acceleration_by_family(own, problem),
         "restarts": restarts(problem.contested()),
         "paper": paper,
