@@ -245,7 +245,11 @@ class Worker:
         now = datetime.now(UTC)
         hours = self._config.learning.retrain_hours
         if hours:
-            scheduler.add_job(self._retraining.publish, id="publish")
+            # Not once only: a job that is through is taken out, and where the worker is stopped at that moment, the
+            # scheduler's thread ends in a traceback.
+            scheduler.add_job(
+                self._retraining.publish, "interval", hours=hours, id="publish", next_run_time=now
+            )
             begin = self._retraining.first(now)
             scheduler.add_job(
                 self._retraining.run, "interval", hours=hours, id="retrain", next_run_time=begin
