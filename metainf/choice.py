@@ -22,7 +22,7 @@ class SelectionState:
     have saved under strategies that are not up (`metainf.foregone`), which is taken off their starts,
     `budget_secs` and `deadline_secs` limits on this job's time, the second counted from now with the start
     included, `allowed` the names that may be used (None: all). `corrections_log` is what jobs run here add to
-    predicted log seconds, by strategy (`metainf.online`); `exploration` whether this choice may try something.
+    predicted log seconds, by strategy (`metainf.corrector`); `exploration` whether this choice may try something.
     """
 
     running: str | None = None
@@ -41,13 +41,16 @@ class SelectionState:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Plain JSON values."""
+        """Plain JSON values. Without any, `foregone_secs` is left out, as it is in records from before it was known."""
+        foregone: dict[str, JsonValue] = (
+            {"foregone_secs": dict(self.foregone_secs)} if self.foregone_secs else {}
+        )
         return {
             "running": self.running,
             "resident": list(self.resident),
             "queued_jobs": self.queued_jobs,
             "restart_secs": dict(self.restart_secs),
-            "foregone_secs": dict(self.foregone_secs),
+            **foregone,
             "budget_secs": self.budget_secs,
             "deadline_secs": self.deadline_secs,
             "allowed": None if self.allowed is None else list(self.allowed),

@@ -218,6 +218,17 @@ def test_explanation_names_the_choice_the_work_and_the_arithmetic():
     assert all(row["VS TAKEN"] for name, row in table.items() if name != choice.strategy.name)
 
 
+def test_a_record_from_before_starts_were_repaid_is_read_and_replayed():
+    """Such a record has no `foregone_secs`, and its digest is in a receipt."""
+    record = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState(queued_jobs=7)).record
+    written = record.to_json()
+    assert isinstance(written["state"], dict)
+    assert "foregone_secs" not in written["state"]
+    again = SelectionRecord.from_json(written)
+    assert again.digest() == record.digest()
+    assert SELECTOR.replay(again).record == record
+
+
 def test_explanation_takes_what_was_foregone_off_the_start():
     state = SelectionState(running=DEFAULT_NAME, queued_jobs=7, foregone_secs={"block-32": 3.0})
     choice = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), state)
