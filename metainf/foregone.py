@@ -10,7 +10,7 @@ metrical task system (Borodin, Linial and Saks, 1992), at most three times fores
 from collections.abc import Collection, Sequence
 
 from metainf.choice import Prediction, SelectionState
-from metainf.rule import run_secs
+from metainf.rule import run_secs, start_secs
 
 
 def foregone_after(
@@ -29,7 +29,7 @@ def foregone_after(
     before = state.foregone_secs
     spent = 0.0 if taken in (state.running, *state.resident) else before.get(taken, 0.0)
     secs = {each.strategy: run_secs(each) for each in predictions}
-    most = {each.strategy: each.restart_secs for each in predictions}
+    most = {each.strategy: start_secs(each) for each in predictions}
     served = min(secs[name] for name in up if name in secs)
     left = min((secs[name] for name in up if name in secs and name != leaving), default=float("inf"))
     after = {}

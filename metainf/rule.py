@@ -24,12 +24,14 @@ def run_secs(prediction: Prediction) -> float:
     return prediction.total_secs * _attempts(prediction)
 
 
+def start_secs(prediction: Prediction) -> float:
+    """What it costs to bring the engine up, if it is not; once more if it fails."""
+    return prediction.restart_secs * _attempts(prediction)
+
+
 def start_secs_due(prediction: Prediction, state: SelectionState) -> float:
-    """What is still to be repaid of a start: all of it, once more if it fails, less what the jobs so far would have
-    saved under the strategy.
-    """
-    start = prediction.restart_secs * _attempts(prediction)
-    return max(0.0, start - state.foregone_secs.get(prediction.strategy, 0.0))
+    """What is still to be repaid of a start: less by what the jobs so far would have saved under the strategy."""
+    return max(0.0, start_secs(prediction) - state.foregone_secs.get(prediction.strategy, 0.0))
 
 
 def expected_secs(prediction: Prediction, state: SelectionState) -> float:

@@ -1,5 +1,7 @@
 """Starts repaid by what jobs went without: what a stream costs at worst, whatever comes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,6 +103,18 @@ def test_no_strategy_is_credited_with_more_than_its_start_nor_one_whose_engine_i
     state = SelectionState(running="a", resident=("a", "b"), foregone_secs={"c": 9.0})
     predictions = [predicted("a", 5.0), predicted("b", 4.0), predicted("c", 1.0, restart_secs=10.0)]
     assert foregone_after(state, predictions, "a", ["a", "b"]) == {"c": 10.0}
+
+
+def test_a_start_that_may_fail_is_repaid_too_if_later():
+    up, wanted = predicted("a", 10.0), predicted("b", 8.0, restart_secs=60.0, p_failure=0.05)
+    state = SelectionState(running="a", resident=("a",))
+    for _ in range(100):
+        if decide([up, wanted], state, {})[0] == 1:
+            break
+        state = replace(state, foregone_secs=foregone_after(state, [up, wanted], "a", ["a"]))
+    else:
+        pytest.fail("never started")
+    assert state.foregone_secs["b"] == pytest.approx(60.0 * 1.05, rel=LEAST_MARGIN)
 
 
 @pytest.mark.parametrize(
