@@ -10,6 +10,7 @@ uncertainty): between two that look alike, the one that would teach more is take
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 
@@ -84,15 +85,18 @@ class Corrector:
 
     @classmethod
     def of(cls, residuals: Iterable[Residual], prior: Prior = PRIOR) -> "Corrector":
-        """From the latest of them, whatever their order."""
-        ordered = sorted(residuals, key=lambda each: (each.at, each.strategy, each.log_ratio))
+        """From the latest of them, whatever their order; one that is no finite number says nothing."""
+        ordered = sorted(
+            (each for each in residuals if isfinite(each.log_ratio)),
+            key=lambda each: (each.at, each.strategy, each.log_ratio),
+        )
         return cls(tuple(ordered[-REMEMBERED_JOBS:]), prior)
 
     def corrections(self, workload: Place, strategies: Mapping[str, Place]) -> dict[str, float]:
         """By strategy, what to add to the predicted log seconds of a job of this workload, its credit taken off; the
         empty name is what all strategies have in common. Four digits, so that a record stays short.
         """
-        if not self.residuals:
+        if not self.residuals or not strategies:
             return {}
         covariance, common = self._with_jobs(workload, tuple(strategies.values()))
         means = covariance @ self._weights

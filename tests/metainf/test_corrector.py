@@ -31,6 +31,14 @@ def test_nothing_run_corrects_nothing():
     assert Corrector(()).mean(ran("a", 0.3)) == 0.0
 
 
+def test_a_residual_that_is_no_number_says_nothing_and_nobody_asked_about_gets_nothing():
+    sound = ran("a", 0.4)
+    assert corrections([sound, ran("b", float("nan"), 1.0), ran("b", float("-inf"), 2.0)]) == corrections(
+        [sound]
+    )
+    assert Corrector.of([sound]).corrections(HERE, {}) == {}
+
+
 def test_a_job_says_most_of_what_is_like_it():
     here, near, far = (
         Corrector.of([ran("a", 0.4)]).mean(ran("a", 0, 1, where)) for where in (HERE, NEAR, FAR)
