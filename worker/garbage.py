@@ -10,11 +10,13 @@ _COLLECT_AFTER = 20_000
 @contextmanager
 def left_alone() -> Iterator[None]:
     """No collection inside: the objects of imports come by the ten thousand, and each of them is kept."""
+    before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if before:
+            gc.enable()
 
 
 def keep_what_is_loaded() -> None:

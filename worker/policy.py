@@ -35,8 +35,8 @@ class Policy:
 
     `batch_tokens` is what an engine's KV cache holds, `output_share` how much of the tokens they may produce prompts do
     produce. `turn_secs`: where each of several workers may make the same call, each waits so long for the one before.
-    `patience_secs`: how long a slow input holds up what ranks behind it; `gather_secs`: how long inputs that are ready
-    wait for those that are read beside them.
+    `patience_secs`: how long a slow input holds up what ranks behind it; `gather_secs`: how long after
+    its reading began an input that is ready waits for those that are read beside it.
     """
 
     models: frozenset[bytes]

@@ -16,8 +16,8 @@ SHAPES = {shape.name: shape for shape in (*RANDOM_MODELS, *TRAFFIC_MODELS)}
 
 def write_random_model(name: str, tokenizer_dir: Path, folder: Path) -> Path:
     """The model's directory in `folder`. Its vocabulary is the tokenizer's, so that every output is text."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
     for file in _TOKENIZER_FILES:
-        (folder / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(tokenizer_dir / file, folder / name)
     shape = replace(SHAPES[name], vocab=Tokenizer(tokenizer_dir).vocab_size)
     model_dir = shape.write(folder)
