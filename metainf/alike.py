@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from math import log1p, sqrt
 
 from metainf.facts import HardwareFacts, ModelFacts, Workload
-from metainf.features import features
+from metainf.features import strategy_features, task_features
+from metainf.settings import Settings
 from metainf.strategy import Strategy
 
 # A point in the space of one kind of feature; distances are root mean squares over its axes.
@@ -33,8 +34,10 @@ def places(
     model: ModelFacts, hardware: HardwareFacts, workload: Workload, strategy: Strategy
 ) -> tuple[Place, Place]:
     """Where a job stands: its workload and its strategy."""
-    named = features(model, hardware, workload, strategy)
-    return workload_place(named), strategy_place(named)
+    return (
+        workload_place(task_features(model, hardware, workload)),
+        strategy_place(strategy_features(Settings.of(strategy))),
+    )
 
 
 def _place(named: Mapping[str, float]) -> Place:
