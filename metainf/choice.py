@@ -10,6 +10,9 @@ from metainf.facts import HardwareFacts, ModelFacts, Workload
 from metainf.strategy import Strategy
 from protocol.digest import JsonValue, canonical_json, sha256_hex
 
+# In no record from before they were known.
+_LEFT_OUT_IF_EMPTY = ("foregone_secs", "optimism_ratio")
+
 
 @dataclass(frozen=True, slots=True)
 class SelectionState:
@@ -22,7 +25,9 @@ class SelectionState:
     have saved under strategies that are not up (`metainf.foregone`), which is taken off their starts,
     `budget_secs` and `deadline_secs` limits on this job's time, the second counted from now with the start
     included, `allowed` the names that may be used (None: all). `corrections_log` is what jobs run here add to
-    predicted log seconds, by strategy (`metainf.corrector`); `exploration` whether this choice may try something.
+    predicted log seconds, by strategy, `optimism_ratio` the share of its run by which a strategy counts less in
+    comparisons for being less known (both of `metainf.corrector`); `exploration` whether this choice may try
+    something.
     """
 
     running: str | None = None
@@ -34,23 +39,24 @@ class SelectionState:
     deadline_secs: float | None = None
     allowed: tuple[str, ...] | None = None
     corrections_log: Mapping[str, float] = field(default_factory=dict, hash=False)
+    optimism_ratio: Mapping[str, float] = field(default_factory=dict, hash=False)
     exploration: Exploration = NO_EXPLORATION
 
     def __post_init__(self) -> None:
-        for name in ("restart_secs", "foregone_secs", "corrections_log"):
+        for name in ("restart_secs", "corrections_log", *_LEFT_OUT_IF_EMPTY):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Plain JSON values. Without any, `foregone_secs` is left out, as it is in records from before it was known."""
-        foregone: dict[str, JsonValue] = (
-            {"foregone_secs": dict(self.foregone_secs)} if self.foregone_secs else {}
-        )
+        """Plain JSON values. What records did not have from the first is left out where it is empty, as it is there."""
+        later: dict[str, JsonValue] = {
+            name: dict(found) for name in _LEFT_OUT_IF_EMPTY if (found := getattr(self, name))
+        }
         return {
             "running": self.running,
             "resident": list(self.resident),
             "queued_jobs": self.queued_jobs,
             "restart_secs": dict(self.restart_secs),
-            **foregone,
+            **later,
             "budget_secs": self.budget_secs,
             "deadline_secs": self.deadline_secs,
             "allowed": None if self.allowed is None else list(self.allowed),

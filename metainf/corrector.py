@@ -4,8 +4,9 @@ their residuals (Rasmussen and Williams, 2006, chapter 2).
 A residual is taken to be a sum: what all jobs of this machine and kind of model are off by, what those of a like
 workload are, those of a like strategy, those alike in both, and noise. Only the strategy that ran is observed, so one
 job that took long says mostly that such work takes long here, and a little that its strategy is the wrong one; a second
-strategy on like work tells the two apart. So what is less known is given a little credit (optimism in the face of
-uncertainty): between two that look alike, the one that would teach more is taken.
+strategy on like work tells the two apart. So what is less known counts a little less where strategies are compared
+(optimism in the face of uncertainty): between two that look alike, the one that would teach more is taken. What is
+expected of a job, and its bound, are as the jobs have it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,8 +24,8 @@ REMEMBERED_JOBS = 128
 # One job's error counts as at most this much (log): a stuck machine is no news about a strategy.
 MOST_ERROR = 1.5
 # Of the standard deviation by which a strategy is less known than the best known one, so much is taken off its
-# expected log seconds. What was never tried gains 5 %: as much as counts as no difference (`rule`).
-_CREDIT = 0.15
+# log seconds in comparisons. What was never tried gains 5 %: as much as counts as no difference (`rule`).
+_OPTIMISM = 0.15
 # A job so many standard deviations from what the others say of it pulls no harder, however far it is (Huber).
 _UNLIKELY = 3.0
 
@@ -61,6 +62,16 @@ PRIOR = Prior(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """By strategy: `log` is what to add to the predicted log seconds of a job, the empty name what all strategies have
+    in common; `optimism_ratio` the share of a run that does not count in comparisons, missing where it is nothing.
+    """
+
+    log: Mapping[str, float]
+    optimism_ratio: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Corrector:
     """What the jobs of one machine and one model family say; equal where they are."""
@@ -92,19 +103,20 @@ class Corrector:
         )
         return cls(tuple(ordered[-REMEMBERED_JOBS:]), prior)
 
-    def corrections(self, workload: Place, strategies: Mapping[str, Place]) -> dict[str, float]:
-        """By strategy, what to add to the predicted log seconds of a job of this workload, its credit taken off; the
-        empty name is what all strategies have in common. Four digits, so that a record stays short.
-        """
+    def corrections(self, workload: Place, strategies: Mapping[str, Place]) -> Corrections:
+        """For a job of this workload. Four digits, so that a record stays short."""
         if not self.residuals or not strategies:
-            return {}
+            return Corrections({}, {})
         covariance, common = self._with_jobs(workload, tuple(strategies.values()))
         means = covariance @ self._weights
         explained = ((covariance @ self._precision) * covariance).sum(axis=1)
         spreads = np.sqrt(np.maximum(self.prior.variance - explained, 0.0))
-        found = means - _CREDIT * (spreads - spreads.min())
-        named = {"": float(common @ self._weights), **dict(zip(strategies, found.tolist(), strict=True))}
-        return {name: round(value, 4) for name, value in named.items()}
+        log = {"": float(common @ self._weights), **dict(zip(strategies, means.tolist(), strict=True))}
+        optimism = (-np.expm1(_OPTIMISM * (spreads.min() - spreads))).round(4).tolist()
+        return Corrections(
+            {name: round(value, 4) for name, value in log.items()},
+            {name: ratio for name, ratio in zip(strategies, optimism, strict=True) if ratio},
+        )
 
     def mean(self, job: Residual) -> float:
         """The expected residual of a job that is none of those."""

@@ -10,6 +10,7 @@ Regret is log(cost taken / best cost), so that long jobs do not drown short ones
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log1p
 
 import numpy as np
 
@@ -183,16 +184,16 @@ class _Online:
     _residuals: list[Residual] = field(default_factory=list)
 
     def take(self, tasks: Problem, indices: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
-        """Place of the alternative taken among those of the task: the least corrected prediction."""
+        """Place of the alternative taken among those of the task: the least corrected prediction, optimism included."""
         of_task = _only(tasks, indices)
         family, task_id = _family(of_task, 0), of_task.task_ids[0]
         corrector = Corrector.of(each for each in self._residuals if each.model_family == family)
         strategies = {name: self.places[task_id, name][1] for name in of_task.alternatives}
         workload = self.places[task_id, of_task.alternatives[0]][0]
-        by_strategy = corrector.corrections(workload, strategies)
+        corrections = corrector.corrections(workload, strategies)
         predicted = self.champion.predict(of_task).tolist()
         scores = [
-            corrected(score, name, by_strategy)
+            corrected(score, name, corrections.log) + log1p(-corrections.optimism_ratio.get(name, 0.0))
             for score, name in zip(predicted, of_task.alternatives, strict=True)
         ]
         return int(np.argmin(scores))

@@ -17,6 +17,7 @@ DEFAULT_AS_GOOD = "SELECT-003"
 ONLY_ONE = "SELECT-004"
 NO_BOUND_FITS = "SELECT-005"
 EXPLORED = "SELECT-006"
+LESS_KNOWN = "SELECT-007"
 
 
 def run_secs(prediction: Prediction) -> float:
@@ -39,6 +40,12 @@ def expected_secs(prediction: Prediction, state: SelectionState) -> float:
     return run_secs(prediction) + start_secs_due(prediction, state) / (1 + state.queued_jobs)
 
 
+def counted_secs(prediction: Prediction, state: SelectionState) -> float:
+    """The expected seconds as they count in comparisons: of the run of what is less known, a little less."""
+    optimism = state.optimism_ratio.get(prediction.strategy, 0.0)
+    return expected_secs(prediction, state) - optimism * run_secs(prediction)
+
+
 def _attempts(prediction: Prediction) -> float:
     return 1.0 + (prediction.p_failure if prediction.p_failure >= LEAST_FAILURE else 0.0)
 
@@ -51,8 +58,29 @@ def decide(
     `spreads` say by strategy how far comparisons with the default are off (log). Pure; ties go to the
     earlier.
     """
+    expected = [expected_secs(prediction, state) for prediction in predictions]
+    decided = _decide(predictions, expected, state, spreads)
+    if not state.optimism_ratio:
+        return decided
+    counted = [counted_secs(prediction, state) for prediction in predictions]
+    index, otherwise = _decide(predictions, counted, state, spreads)[0], decided[0]
+    if index == otherwise:
+        return decided
+    taken, left = (
+        f"{predictions[each].strategy} ({expected[each]:.3g} s a job)" for each in (index, otherwise)
+    )
+    said = f"strategies count a little less the less they are known here, and so {taken} is taken, not {left}"
+    return index, LESS_KNOWN, said
+
+
+def _decide(
+    predictions: Sequence[Prediction],
+    scores: Sequence[float],
+    state: SelectionState,
+    spreads: Mapping[str, float],
+) -> tuple[int, str, str]:
+    """`scores` are the seconds that each counts."""
     indices = range(len(predictions))
-    scores = [expected_secs(prediction, state) for prediction in predictions]
     named: Mapping[str, int] = {prediction.strategy: index for index, prediction in enumerate(predictions)}
     fitting = [index for index in indices if _fits(predictions[index], state)]
     if not fitting:

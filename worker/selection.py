@@ -7,7 +7,7 @@ from secrets import randbelow
 
 from metainf import Choice, HardwareFacts, Prediction, SelectionState, Selector, Strategy, Workload
 from metainf.alike import strategy_place, workload_place
-from metainf.corrector import Corrector
+from metainf.corrector import Corrections, Corrector
 from metainf.explore import LOTS, NO_EXPLORATION, Exploration
 from metainf.features import strategy_features, task_features
 from metainf.online import model_family
@@ -95,9 +95,13 @@ class Chooser:
         if state.allowed is None:
             state = replace(state, allowed=self._allowed)
         learned = self._learned
-        corrector = learned.correctors.get(model_family(model.facts))
-        corrections = {} if corrector is None else self._corrections(corrector, model, workload)
-        state = replace(state, corrections_log=corrections, exploration=self._exploration())
+        corrections = self._corrections(learned.correctors, model, workload)
+        state = replace(
+            state,
+            corrections_log=corrections.log,
+            optimism_ratio=corrections.optimism_ratio,
+            exploration=self._exploration(),
+        )
         return learned.selector.select(model.facts, self._hardware, workload, state, self._strategies)
 
     def kv_tokens(self, model: ServedModel, devices: int) -> int:
@@ -112,8 +116,13 @@ class Chooser:
             [prompt.token_ids for prompt in prompts], [prompt.max_tokens for prompt in prompts], greedy=greedy
         )
 
-    def _corrections(self, corrector: Corrector, model: ServedModel, workload: Workload) -> dict[str, float]:
-        """Of the strategies permitted here, and the one that all have in common."""
+    def _corrections(
+        self, correctors: Mapping[str, Corrector], model: ServedModel, workload: Workload
+    ) -> Corrections:
+        """Of the strategies permitted here."""
+        corrector = correctors.get(model_family(model.facts))
+        if corrector is None:
+            return Corrections({}, {})
         named = task_features(model.facts, self._hardware, workload)
         return corrector.corrections(workload_place(named), self._places)
 

@@ -13,6 +13,7 @@ from metainf.rule import (
     DEFAULT_AS_GOOD,
     FASTEST,
     KEPT_RUNNING,
+    LESS_KNOWN,
     NO_BOUND_FITS,
     ONLY_ONE,
     decide,
@@ -106,6 +107,29 @@ def test_without_a_bound_that_fits_the_default_is_the_safe_choice():
     assert (strategy, code) == (DEFAULT_NAME, NO_BOUND_FITS)
     assert "the budget of 0.1 s and the deadline in 0.2 s" in reason
     assert decided(predictions[:1], budget_secs=0.1)[:2] == ("quick", NO_BOUND_FITS)
+
+
+def test_what_is_less_known_counts_less_in_comparisons_and_nowhere_else():
+    predictions = [predicted("known", 1.0), predicted("new", 1.03)]
+    assert decided(predictions)[:2] == ("known", FASTEST)
+    strategy, code, reason = decided(predictions, optimism_ratio={"new": 0.05})
+    assert (strategy, code) == ("new", LESS_KNOWN)
+    assert "new (1.03 s a job) is taken, not known (1 s a job)" in reason
+    assert decided(predictions, optimism_ratio={"new": 0.02})[:2] == ("known", FASTEST)
+    assert decided(predictions, optimism_ratio={"new": 0.05}, budget_secs=1.21)[0] == "known", (
+        "its bound is 1.236 s"
+    )
+
+
+def test_what_runs_is_left_for_what_is_less_known_as_if_it_were_quicker():
+    predictions = [predicted("kept", 1.04), predicted("new", 1.0)]
+    assert decided(predictions, running="kept")[:2] == ("kept", KEPT_RUNNING)
+    assert decided(predictions, running="kept", optimism_ratio={"new": 0.02})[:2] == ("new", LESS_KNOWN)
+
+
+def test_a_start_costs_the_less_known_as_much_as_others():
+    predictions = [predicted("up", 1.0), predicted("new", 1.0, restart_secs=0.5)]
+    assert decided(predictions, optimism_ratio={"new": 0.06})[0] == "up"
 
 
 def test_a_single_candidate_says_so():

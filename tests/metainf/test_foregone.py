@@ -117,6 +117,12 @@ def test_a_start_that_may_fail_is_repaid_too_if_later():
     assert state.foregone_secs["b"] == pytest.approx(60.0 * 1.05, rel=LEAST_MARGIN)
 
 
+def test_what_is_less_known_is_credited_with_no_more_than_it_is_expected_to_save():
+    state = SelectionState(running="a", resident=("a",), optimism_ratio={"b": 0.05})
+    predictions = [predicted("a", 5.0), predicted("b", 4.0, restart_secs=10.0)]
+    assert foregone_after(state, predictions, "a", ["a"]) == {"b": 1.0}
+
+
 @pytest.mark.parametrize(
     ("foregone", "taken", "code"), [(8.0, "slow", KEPT_RUNNING), (9.5, "quick", FASTEST)]
 )

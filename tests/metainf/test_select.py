@@ -41,6 +41,9 @@ states = st.builds(
     foregone_secs=st.dictionaries(
         st.sampled_from([strategy.name for strategy in STRATEGIES]), st.floats(0, 20), max_size=3
     ),
+    optimism_ratio=st.dictionaries(
+        st.sampled_from([strategy.name for strategy in STRATEGIES]), st.floats(0.0001, 0.06), max_size=3
+    ),
     budget_secs=st.none() | st.floats(0.01, 100),
     deadline_secs=st.none() | st.floats(0.01, 100),
 )
@@ -218,15 +221,32 @@ def test_explanation_names_the_choice_the_work_and_the_arithmetic():
     assert all(row["VS TAKEN"] for name, row in table.items() if name != choice.strategy.name)
 
 
-def test_a_record_from_before_starts_were_repaid_is_read_and_replayed():
-    """Such a record has no `foregone_secs`, and its digest is in a receipt."""
+def test_a_record_from_before_starts_were_repaid_and_optimism_was_told_apart_is_read_and_replayed():
+    """Such a record has neither `foregone_secs` nor `optimism_ratio`, and its digest is in a receipt."""
     record = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), SelectionState(queued_jobs=7)).record
     written = record.to_json()
     assert isinstance(written["state"], dict)
-    assert "foregone_secs" not in written["state"]
+    assert not {"foregone_secs", "optimism_ratio"} & written["state"].keys()
     again = SelectionRecord.from_json(written)
     assert again.digest() == record.digest()
     assert SELECTOR.replay(again).record == record
+
+
+def test_optimism_turns_a_choice_and_touches_no_prediction_and_the_explanation_says_so():
+    state = SelectionState(resident=tuple(strategy.name for strategy in STRATEGIES))
+    plain = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), state)
+    expected = {each.strategy: each.total_secs for each in plain.predictions}
+    second = min(expected.keys() - {plain.strategy.name}, key=lambda name: expected[name])
+    hopeful = replace(
+        state, optimism_ratio={second: round(1.1 * (1 - expected[plain.strategy.name] / expected[second]), 4)}
+    )
+    choice = SELECTOR.select(MODEL, MACHINE, shared_prefix_batch(), hopeful)
+    assert choice.strategy.name == second
+    assert choice.predictions == plain.predictions
+    assert explain(choice).startswith(
+        f"{second}: strategies count a little less the less they are known here"
+    )
+    assert SELECTOR.replay(SelectionRecord.from_json(choice.record.to_json())) == choice
 
 
 def test_explanation_takes_what_was_foregone_off_the_start():

@@ -10,6 +10,7 @@ from chain.store import ContentStore, receipt_key
 from metainf import SelectionState, Workload
 from metainf.online import model_family
 from protocol.batchfile import OutputEntry
+from tests.worker.engine_room import job, served
 from tests.worker.makers import NOW
 from tests.worker.settled import (
     FACTS,
@@ -61,6 +62,19 @@ def test_jobs_that_took_twice_as_long_correct_every_prediction(store, tmp_path):
     learner.refresh()
     job = chooser.correctors[model_family(FACTS)].residuals[0]
     assert chooser.correctors[model_family(FACTS)].mean(job) == pytest.approx(log(2), rel=0.02)
+
+
+def test_the_next_choice_counts_less_what_never_ran_and_expects_of_it_what_the_jobs_say(store, tmp_path):
+    settled = [store_job(store, number, slower=1.0) for number in range(1, 41)]
+    learner, chooser = learning(tmp_path, store, settled)
+    learner.refresh()
+    model = replace(served(), facts=FACTS)
+    record = chooser.choose(model, [job(model, 1).checked], SelectionState()).record
+    [ran] = {each.strategy for each in chooser.correctors[model_family(FACTS)].residuals}
+    others = {strategy.name for strategy in STRATEGIES} - {ran}
+    assert record.state.optimism_ratio.keys() == others
+    assert all(0 < ratio < 0.06 for ratio in record.state.optimism_ratio.values())
+    assert all(abs(log_ratio) < 0.01 for log_ratio in record.state.corrections_log.values())
 
 
 def test_what_the_store_lacks_or_somebody_broke_teaches_nothing(store, tmp_path):
