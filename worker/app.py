@@ -38,7 +38,7 @@ from worker.fetching import Fetcher
 from worker.follow import Poller
 from worker.inputs import InputReader
 from worker.journal import DatabaseJournal
-from worker.learning import Learning
+from worker.learning import REFRESH_SECS, Learning
 from worker.live import Snapshot
 from worker.lock import KeyLock
 from worker.logs import logging_to
@@ -58,7 +58,6 @@ from worker.web import Web
 from worker.words import no_deposit, shown_moment
 
 LOG = logging.getLogger("quern.worker")
-_LEARNING_SECS = 300.0
 _HOUSEKEEPING_SECS = 60.0
 _REQUEST_SECS = 0.5
 _LIVE_SECS = 1.0
@@ -241,7 +240,7 @@ class Worker:
         scheduler.add_job(self._woken.set, "interval", seconds=_STEP_SECS, id="reconcile")
         scheduler.add_job(self._upkeep.answer, "interval", seconds=_REQUEST_SECS, id="requests")
         scheduler.add_job(self._write_live, "interval", seconds=_LIVE_SECS, id="live")
-        scheduler.add_job(self._learning.refresh, "interval", seconds=_LEARNING_SECS, id="learning")
+        scheduler.add_job(self._learning.refresh, "interval", seconds=REFRESH_SECS, id="learning")
         now = datetime.now(UTC)
         hours = self._config.learning.retrain_hours
         if hours:

@@ -17,6 +17,8 @@ from worker.receipts import own_receipt
 from worker.selection import Chooser
 
 LOG = logging.getLogger("quern.worker.learning")
+# A worker looks so often for what has settled.
+REFRESH_SECS = 300.0
 # Tasks looked back on; corrections forget older ones anyway.
 _REMEMBERED_TASKS = 400
 

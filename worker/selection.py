@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from secrets import randbelow
 
-from metainf import Choice, HardwareFacts, Prediction, SelectionState, Selector, Strategy, Workload
+from metainf import (
+    Choice,
+    HardwareFacts,
+    ModelFacts,
+    Prediction,
+    SelectionState,
+    Selector,
+    Strategy,
+    Workload,
+)
 from metainf.alike import strategy_place, workload_place
 from metainf.corrector import Corrections, Corrector
 from metainf.explore import LOTS, NO_EXPLORATION, Exploration
@@ -91,7 +100,10 @@ class Chooser:
 
     def choose(self, model: ServedModel, inputs: Sequence[CheckedInput], state: SelectionState) -> Choice:
         """The strategy for these inputs together. Raises NothingFeasible, StrategyUnknown."""
-        workload = self.workload_of(inputs)
+        return self.choose_for(model.facts, self.workload_of(inputs), state)
+
+    def choose_for(self, model: ModelFacts, workload: Workload, state: SelectionState) -> Choice:
+        """The strategy for this workload, as `choose`."""
         if state.allowed is None:
             state = replace(state, allowed=self._allowed)
         learned = self._learned
@@ -102,7 +114,7 @@ class Chooser:
             optimism_ratio=corrections.optimism_ratio,
             exploration=self._exploration(),
         )
-        return learned.selector.select(model.facts, self._hardware, workload, state, self._strategies)
+        return learned.selector.select(model, self._hardware, workload, state, self._strategies)
 
     def kv_tokens(self, model: ServedModel, devices: int) -> int:
         """How many tokens the KV cache of an engine holds that is spread over so many devices."""
@@ -117,13 +129,13 @@ class Chooser:
         )
 
     def _corrections(
-        self, correctors: Mapping[str, Corrector], model: ServedModel, workload: Workload
+        self, correctors: Mapping[str, Corrector], model: ModelFacts, workload: Workload
     ) -> Corrections:
         """Of the strategies permitted here."""
-        corrector = correctors.get(model_family(model.facts))
+        corrector = correctors.get(model_family(model))
         if corrector is None:
             return Corrections({}, {})
-        named = task_features(model.facts, self._hardware, workload)
+        named = task_features(model, self._hardware, workload)
         return corrector.corrections(workload_place(named), self._places)
 
     def _exploration(self) -> Exploration:
