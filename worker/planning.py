@@ -53,7 +53,9 @@ class Planner:
         self._database = database
         self._troubles = Troubles(database.troubles())
         self._start_secs: dict[str, float] = {}
+        # By model; all by the predictions of one meta-model.
         self._foregone_secs: dict[bytes, Mapping[str, float]] = {}
+        self._foregone_under = chooser.meta_model_digest
 
     def plan(self, group: Sequence[Job], situation: Situation) -> Plan:
         """Raises CannotRun."""
@@ -78,6 +80,11 @@ class Planner:
             choice = self._chooser.choose(first.model, [job.checked for job in group], state)
         except QuernError as error:
             raise CannotRun(str(error)) from error
+        if choice.record.meta_model_digest != self._foregone_under:
+            # What another meta-model predicted says nothing of what this one's choices go without.
+            self._foregone_under = choice.record.meta_model_digest
+            self._foregone_secs.clear()
+            return self.plan(group, situation)
         return Plan(choice.strategy, choice.reason, choice)
 
     def kind(self, job: Job) -> Hashable:
@@ -124,6 +131,11 @@ class Planner:
         workload = self._chooser.workload_of([job.checked for job in jobs])
         each = trouble(error, model, strategy, self._chooser.hardware, workload, facts)
         self._troubles.note(each)
+        # What would have been saved under it was not to be had.
+        foregone = self._foregone_secs.get(model.id, {})
+        self._foregone_secs[model.id] = {
+            name: secs for name, secs in foregone.items() if name != strategy.name
+        }
         with self._database.transaction(Step.NOTE_TROUBLE):
             self._database.save_trouble(each)
 
