@@ -57,7 +57,8 @@ class Learning:
         learned = correctors(self._residuals(here))
         if learned != self._chooser.correctors:
             self._chooser.correct(learned)
-            LOG.info("corrected by %d jobs that ran alone, for %d kinds of model", len(here), len(learned))
+            counted = sum(len(each.residuals) for each in learned.values())
+            LOG.info("corrected by %d jobs that ran alone, for %d kinds of model", counted, len(learned))
 
     def _residuals(self, found: list[Job]) -> Iterator[Residual]:
         """Of those jobs whose strategy this machine still has."""

@@ -8,6 +8,7 @@ import pytest
 
 from chain.store import ContentStore, receipt_key
 from metainf import SelectionState, Workload
+from metainf.corrector import REMEMBERED_JOBS
 from metainf.online import model_family
 from protocol.batchfile import OutputEntry
 from tests.worker.engine_room import job, served
@@ -75,6 +76,14 @@ def test_the_next_choice_counts_less_what_never_ran_and_expects_of_it_what_the_j
     assert record.state.optimism_ratio.keys() == others
     assert all(0 < ratio < 0.06 for ratio in record.state.optimism_ratio.values())
     assert all(abs(log_ratio) < 0.01 for log_ratio in record.state.corrections_log.values())
+
+
+def test_the_log_says_how_many_jobs_correct_and_not_how_many_were_read(store, tmp_path, caplog):
+    settled = [store_job(store, number, slower=2.0) for number in range(1, REMEMBERED_JOBS + 8)]
+    learner, _ = learning(tmp_path, store, settled)
+    with caplog.at_level("INFO", logger="quern.worker.learning"):
+        learner.refresh()
+    assert f"corrected by {REMEMBERED_JOBS} jobs that ran alone, for 1 kinds of model" in caplog.text
 
 
 def test_what_the_store_lacks_or_somebody_broke_teaches_nothing(store, tmp_path):
