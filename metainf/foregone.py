@@ -18,12 +18,12 @@ def foregone_after(
     predictions: Sequence[Prediction],
     taken: str,
     up: Collection[str],
-    leaving: str | None = None,
+    *leaving: str | None,
 ) -> dict[str, float]:
     """`state.foregone_secs` for the next choice, once a job is run under `taken`.
 
     `state` and `predictions` are of the choice, `up` names the engines that are up now, `taken` among them, and
-    `leaving` the one that a further start would end, if any. No strategy is credited with more than its start, and no
+    `leaving` those of them that a further start would end, if any. No strategy is credited with more than its start, and no
     second pays for two starts: what paid for this one is taken off all others.
     """
     before = state.foregone_secs
@@ -31,7 +31,7 @@ def foregone_after(
     secs = {each.strategy: run_secs(each) for each in predictions}
     most = {each.strategy: start_secs(each) for each in predictions}
     served = min(secs[name] for name in up if name in secs)
-    left = min((secs[name] for name in up if name in secs and name != leaving), default=float("inf"))
+    left = min((secs[name] for name in up if name in secs and name not in leaving), default=float("inf"))
     after = {}
     for name in sorted({*before, *secs} - set(up)):
         saved = served - min(left, secs[name]) if name in secs else 0.0

@@ -253,6 +253,10 @@ class EngineHost:
         with self._changed:
             self._waiting = deque(job for job in self._waiting if id(job) not in gone)
 
+    def _wanted_models(self) -> set[bytes]:
+        with self._changed:
+            return {job.model.id for job in self._waiting}
+
     def _take_out(self, task_ids: Collection[bytes]) -> None:
         self._waiting = deque(job for job in self._waiting if job.task_id not in task_ids)
 
@@ -261,9 +265,7 @@ class EngineHost:
         model, strategy = group[0].model, plan.strategy
         settings = self._settings
         kv_cache_bytes = self._chooser.hardware.kv_cache_bytes
-        with self._changed:
-            wanted = {job.model.id for job in self._waiting}
-        if not self._fleet.make_room(model, wanted):
+        if not self._fleet.make_room(model, self._wanted_models()):
             return None
         LOG.info("starting strategy %s: %s", strategy.name, plan.why)
         resident = Resident(
@@ -311,7 +313,8 @@ class EngineHost:
             return
         if plan.choice is not None:
             model = resident.model
-            self._planner.fed(model, plan.choice, self._fleet.strategies(model), self._fleet.leaving(model))
+            leaving = self._fleet.leaving(model, self._wanted_models())
+            self._planner.fed(model, plan.choice, self._fleet.strategies(model), leaving)
         self._gauge.fed(plan, [prompt for job in group for prompt in servable(job.checked)])
         self._wake()
 

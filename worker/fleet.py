@@ -59,6 +59,9 @@ class Fleet:
         self._most = most
         self._memory = memory
         self._up: list[Resident] = []
+        # By process, and in all with what is free; since an engine last came up or one was to make room.
+        self._taken_bytes: dict[int, int] = {}
+        self._room_bytes = 0
         self._starting: Resident | None = None
         self._stopped = False
 
@@ -85,33 +88,48 @@ class Fleet:
         """Names of those up for this model, in order."""
         return tuple(sorted(resident.strategy.name for resident in self._up if resident.model.id == model.id))
 
-    def leaving(self, model: ServedModel) -> str | None:
-        """The strategy whose engine for this model one more start would end for want of places."""
-        if len(self._up) < self._most:
-            return None
-        now = time.monotonic()
-        least = min(self._up, key=lambda resident: resident.worth(now, wanted=False))
-        return least.strategy.name if least.model.id == model.id else None
+    def leaving(self, model: ServedModel, wanted_models: Collection[bytes]) -> tuple[str, ...]:
+        """The strategies whose engines for this model one more start for it would end, by the memory last measured;
+        once what works is done, if that must be waited for.
+        """
+        going = self._going(model, wanted_models)
+        if going is None:
+            going = self._going(model, wanted_models, waited=True) or []
+        return tuple(resident.strategy.name for resident in going if resident.model.id == model.id)
 
     def make_room(self, model: ServedModel, wanted_models: Collection[bytes]) -> bool:
         """Let go what one more engine for the model needs gone; False if something that works must be waited for."""
+        self._measure()
+        going = self._going(model, wanted_models)
+        if going is None:
+            return False
+        for resident in going:
+            LOG.info("letting go of strategy %s of %s", resident.strategy.name, resident.model.path.name)
+            self.remove(resident)
+        return True
+
+    def _going(
+        self, model: ServedModel, wanted_models: Collection[bytes], *, waited: bool = False
+    ) -> list[Resident] | None:
+        """As `evicted` has it; with `waited` as if nothing were at work."""
         now, memory = time.monotonic(), self._memory
         places = [
             Place(
                 resident.worth(now, wanted=resident.model.id in wanted_models),
-                memory.taken_bytes(resident.pid),
-                busy=bool(resident.prompts),
+                self._taken_bytes[resident.pid],
+                busy=bool(resident.prompts) and not waited,
             )
             for resident in self._up
         ]
         needed = memory.needed_bytes(model.facts)
-        going = evicted(places, needed, self._most, memory.limit_bytes, memory.free_bytes())
-        if going is None:
-            return False
-        for resident in [self._up[index] for index in going]:
-            LOG.info("letting go of strategy %s of %s", resident.strategy.name, resident.model.path.name)
-            self.remove(resident)
-        return True
+        free = self._room_bytes - sum(place.taken_bytes for place in places)
+        going = evicted(places, needed, self._most, memory.limit_bytes, free)
+        return None if going is None else [self._up[index] for index in going]
+
+    def _measure(self) -> None:
+        """Not for each feed: it takes a hundredth of a second for each GiB, and more on a GPU."""
+        self._taken_bytes = {each.pid: self._memory.taken_bytes(each.pid) for each in self._up}
+        self._room_bytes = self._memory.free_bytes() + sum(self._taken_bytes.values())
 
     def start(self, resident: Resident, timeout_secs: float) -> None:
         """Bring it up. Raises EngineError, and then it is gone."""
@@ -126,6 +144,7 @@ class Fleet:
         finally:
             self._starting = None
         self._up.append(resident)
+        self._measure()
 
     def fallen(self) -> list[tuple[Resident, EngineError]]:
         """Idle ones whose process ended by itself; they are taken out."""

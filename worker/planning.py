@@ -104,10 +104,10 @@ class Planner:
         self._progress.forget(strange)
         return not strange
 
-    def fed(self, model: ServedModel, choice: Choice, up: Collection[str], leaving: str | None) -> None:
-        """A group runs as chosen; `up` names the engines up for the model, `leaving` the next to be let go."""
+    def fed(self, model: ServedModel, choice: Choice, up: Collection[str], leaving: Collection[str]) -> None:
+        """A group runs as chosen; `up` names the engines up for the model, `leaving` those that one more would end."""
         state, taken = choice.record.state, choice.strategy.name
-        self._foregone_secs[model.id] = foregone_after(state, choice.predictions, taken, up, leaving)
+        self._foregone_secs[model.id] = foregone_after(state, choice.predictions, taken, up, *leaving)
 
     def started(self, model: ServedModel, strategy: Strategy, secs: float) -> None:
         self._start_secs[strategy.name] = round(secs, 2)

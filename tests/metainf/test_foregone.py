@@ -34,8 +34,10 @@ def course(secs, starts, room, names=NAMES):
         ]
         taken.append(decide(predictions, state, {})[0])
         up = kept(up, taken[-1], room)
-        leaving = names[up[0]] if len(up) == room else None
-        foregone = foregone_after(state, predictions, names[taken[-1]], [names[each] for each in up], leaving)
+        leaving = [names[up[0]]] if len(up) == room else []
+        foregone = foregone_after(
+            state, predictions, names[taken[-1]], [names[each] for each in up], *leaving
+        )
     return taken
 
 
@@ -92,6 +94,13 @@ def test_jobs_better_off_with_the_engine_that_would_go_count_against_its_success
     secs = np.array([[1.0, 3.0], [3.0, 1.0]] * 40)
     assert set(course(secs, (10.0, 10.0), room=1)) == {0}
     assert set(course(secs, (10.0, 10.0), room=2)) == {0, 1}
+
+
+def test_of_several_engines_that_would_go_none_serves_the_jobs_of_their_successor():
+    state = SelectionState(running="a", resident=("a", "b"), foregone_secs={"c": 8.0})
+    predictions = [predicted("a", 1.0), predicted("b", 2.0), predicted("c", 4.0, restart_secs=10.0)]
+    for leaving, left in (((), 8.0), (("a",), 7.0), (("a", "b"), 5.0)):
+        assert foregone_after(state, predictions, "a", ["a", "b"], *leaving) == {"c": left}
 
 
 def test_a_strategy_that_cannot_run_a_job_keeps_what_it_was_credited_with():

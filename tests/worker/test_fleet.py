@@ -4,10 +4,12 @@ import itertools
 import json
 import os
 import signal
+from dataclasses import dataclass
 
 import pytest
 
-from metainf import SelectionRecord
+from metainf import ModelFacts, SelectionRecord
+from protocol.params import GenerationParams
 from tests.worker.engine_room import EngineRoom, again, engine_room, job, served
 from tests.worker.harness import eventually
 from worker.fleet import Place, evicted
@@ -46,6 +48,12 @@ def _ran_under(room: EngineRoom, number: int, strategy: str, prompts: int = 1) -
     [outcome] = room.run([job(MODEL, number, prompts, strategies=(strategy,))])
     assert isinstance(outcome, Generated)
     assert outcome.run.strategy == strategy
+
+
+def _at_work(room: EngineRoom, number: int, strategy: str) -> None:
+    slow = job(MODEL, number, params=GenerationParams(max_tokens=100), strategies=(strategy,))
+    room.host.submit([slow])
+    eventually(lambda: slow.task_id in room.host.status().running, "it is at work")
 
 
 def test_a_strategy_whose_engine_is_up_is_changed_to_without_a_start(tmp_path):
@@ -93,6 +101,59 @@ def test_the_engine_used_least_is_let_go(tmp_path):
             _ran_under(room, next(numbers), strategy)
         up = room.host.status().resident
         assert {name.split()[0] for name in up} == {"seqs-8", "ngram-2"}
+
+
+@dataclass(frozen=True)
+class GibEach:
+    """Memory in which every engine takes one GiB, and all together at most so many."""
+
+    most: int
+
+    @property
+    def limit_bytes(self) -> int:
+        return self.most * GIB
+
+    def free_bytes(self) -> int:
+        return 99 * GIB
+
+    def needed_bytes(self, model: ModelFacts) -> int:
+        return GIB
+
+    def taken_bytes(self, group: int) -> int:
+        return GIB
+
+
+@pytest.mark.parametrize(
+    ("most", "room_gib", "working", "leave"),
+    [
+        (3, 9, "", []),
+        (2, 9, "", ["block-32"]),
+        (9, 2, "", ["block-32"]),
+        (9, 1, "", ["block-32", "seqs-8"]),
+        (2, 9, "block-32", ["seqs-8"]),
+    ],
+)
+def test_the_engines_that_one_more_is_said_to_end_are_those_it_ends(tmp_path, most, room_gib, working, leave):
+    with engine_room(tmp_path, MODEL, resident=most, fake_tokens_per_sec=20.0) as room:
+        fleet = room.host._fleet
+        fleet._memory = GibEach(9)
+        numbers = itertools.count()
+        for strategy in ("seqs-8", "seqs-8", "seqs-8", "block-32"):
+            _ran_under(room, next(numbers), strategy)
+        fleet._memory = GibEach(room_gib)
+        if working:
+            _at_work(room, next(numbers), working)
+        before = set(fleet.strategies(MODEL))
+        said = fleet.leaving(MODEL, ())
+        assert fleet.make_room(MODEL, ())
+        assert sorted(said) == sorted(before - set(fleet.strategies(MODEL))) == leave
+
+
+def test_the_only_engine_is_said_to_end_though_it_works_and_must_be_waited_for(tmp_path):
+    with engine_room(tmp_path, MODEL, resident=1, fake_tokens_per_sec=20.0) as room:
+        _at_work(room, 1, "seqs-8")
+        assert not room.host._fleet.make_room(MODEL, ())
+        assert room.host._fleet.leaving(MODEL, ()) == ("seqs-8",)
 
 
 def test_one_engine_generates_at_a_time_unless_more_are_allowed(tmp_path):

@@ -43,7 +43,7 @@ def chosen(planner: Planner) -> Choice:
 
 def went_without(planner: Planner) -> dict[str, float]:
     """After one job, what the next choice is told."""
-    planner.fed(MODEL, chosen(planner), [UP], None)
+    planner.fed(MODEL, chosen(planner), [UP], [])
     return dict(chosen(planner).record.state.foregone_secs)
 
 
