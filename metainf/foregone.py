@@ -23,8 +23,8 @@ def foregone_after(
     """`state.foregone_secs` for the next choice, once a job is run under `taken`.
 
     `state` and `predictions` are of the choice, `up` names the engines that are up now, `taken` among them, and
-    `leaving` those of them that a further start would end, if any. No strategy is credited with more than its start, and no
-    second pays for two starts: what paid for this one is taken off all others.
+    `leaving` those of them that a further start would end, if any. No strategy is credited with more than its start,
+    and no second pays for two starts: what paid for this one is taken off all others.
     """
     before = state.foregone_secs
     spent = 0.0 if taken in (state.running, *state.resident) else before.get(taken, 0.0)
