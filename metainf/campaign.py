@@ -46,7 +46,7 @@ class Order:
 def measure_here(order: Order, progress: Callable[[Progress], None]) -> int:
     """Run a sweep on this machine; the number of rows added.
 
-    Raises `TableExists`, `TableUnreadable`, `EngineMissing`, `GpuUnknown`, `ShapeUnknown`.
+    Raises `TableExists`, `TableUnreadable`, `EngineMissing`, `GpuUnknown`, `ShapeUnknown`, `RaceTooNarrow`.
     """
     if order.table.exists() and not order.resume:
         raise TableExists(str(order.table))

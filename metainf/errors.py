@@ -140,6 +140,18 @@ class ShapeUnknown(BadInput):
         super().__init__("METAINF-024", "shape", name, f"choose among {', '.join(known)}")
 
 
+class RaceTooNarrow(BadInput):
+    """A race in which not all strategies are up together: those of two groups would never meet."""
+
+    def __init__(self, resident: int, strategies: int) -> None:
+        super().__init__(
+            "METAINF-027",
+            "resident",
+            resident,
+            f"a race is run by all {strategies} strategies side by side; give --resident {strategies}, or no --race",
+        )
+
+
 class DeviceUnknown(BadInput):
     """A device that no strategy is made for."""
 

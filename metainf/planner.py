@@ -23,6 +23,7 @@ from statistics import median
 
 from metainf.calibration import calibration_secs
 from metainf.costs import costs, doubt, seconds
+from metainf.errors import RaceTooNarrow
 from metainf.facts import ModelFacts, Workload
 from metainf.measure import EngineKind, Session, Setting, Task, Turn
 from metainf.race import contenders
@@ -41,6 +42,8 @@ NEAR_BEST = 0.05
 _LEAST_SHARE = 0.1
 # The repeats of those that are compared once more are numbered from here.
 _FINAL = 100
+# And the rounds of a race from here, beyond any final.
+_RACE = 10_000
 # More doubt than this among a quarter of the blocks is the machine's way, and running again does not cure it.
 _MOST_AGAIN = 0.25
 
@@ -65,7 +68,10 @@ class Sweep:
     memory. Where one has the machine for itself (`resident` 1, a GPU), blocks are left out and strategies
     are compared over the whole sweep. A task is run more often than `repeats` if a typical strategy would
     else run for less than `least_secs` in all. With `final`, strategies that may be the best and were not up
-    together are compared once more side by side. `run_timeout_secs` is when a single run counts as hung.
+    together are compared once more side by side. With `race`, all are up together, and only those that may be the best
+    of a task go on until they ran so often. `run_timeout_secs` is when a single run counts as hung.
+
+    Raises `RaceTooNarrow` for a race with fewer engines than strategies.
     """
 
     settings: tuple[Setting, ...]
@@ -77,6 +83,10 @@ class Sweep:
     race: int = 0
     run_timeout_secs: float = 120.0
     engine_kind: EngineKind = "vllm"
+
+    def __post_init__(self) -> None:
+        if self.race and self.resident < len(self.strategies):
+            raise RaceTooNarrow(self.resident, len(self.strategies))
 
 
 _Key = tuple[str, str, int]
@@ -199,7 +209,7 @@ def _race(sweep: Sweep, setting: Setting, sessions: Sequence[Session], book: _Bo
             running = [session for digest, session in racing.items() if digest in near]
             if len(running) > 1:
                 raced = True
-                repeat = max([_FINAL, *(row.repeat + 1 for row in own)])
+                repeat = max([_RACE, *(row.repeat + 1 for row in own)])
                 if not _block(task, repeat, running, turn, book, ends):
                     return
 

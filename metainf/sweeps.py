@@ -41,7 +41,7 @@ def cpu_sweep(
     """Every CPU strategy on every model shape, or on those named, and on the demo model's own questions if its folder
     is given.
 
-    `work_folder` receives the random models' configurations. Raises `ShapeUnknown`.
+    `work_folder` receives the random models' configurations. Raises `ShapeUnknown`, `RaceTooNarrow`.
     """
     roomy = replace(hardware, kv_cache_bytes=KV_CACHE_BYTES)
     wanted = _named(shapes, (*TRAFFIC_MODELS, *RANDOM_MODELS))

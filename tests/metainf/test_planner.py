@@ -17,7 +17,7 @@ import pytest
 
 from metainf import costs, planner
 from metainf.calibration import calibration_secs
-from metainf.errors import ShapeUnknown
+from metainf.errors import RaceTooNarrow, ShapeUnknown
 from metainf.measure import Session, Setting, Task
 from metainf.planner import Sweep, run_sweep
 from metainf.spread import farthest_first
@@ -143,7 +143,17 @@ def test_only_what_may_be_the_best_goes_on_in_a_race(sweep, strategies, table, m
     assert runs == {
         (shape.name, name): 1 if name == slow else 4 for shape in SHAPES for name in (quick, slow, other)
     }
+    assert all(row.repeat == 0 or row.repeat >= 10_000 for row in read_table(table)), "a final's numbers"
     assert run_sweep(race, table) == 0
+
+
+def test_a_race_in_which_not_all_are_up_together_is_refused(sweep, tmp_path, machine):
+    with pytest.raises(
+        RaceTooNarrow, match=r"METAINF-027 resident 2: .* all 3 strategies .* --resident 3, or no"
+    ):
+        replace(sweep, resident=2, race=9)
+    with pytest.raises(RaceTooNarrow):
+        cpu_sweep(None, tmp_path, machine, "0.32.0", resident=4, race=9)
 
 
 def test_a_leader_that_was_lucky_once_is_caught_up_with_in_a_race(sweep, strategies, table, monkeypatch):

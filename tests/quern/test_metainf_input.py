@@ -29,6 +29,10 @@ def refused(capsys, tmp_path, monkeypatch):
         (("strategies", "--device", "tpu"), "METAINF-025 device 'tpu': choose among cpu, cuda"),
         (("measure", "--device", "tpu", "--table", "x.parquet"), "METAINF-025 device 'tpu'"),
         (
+            ("measure", "--race", "9", "--resident", "4", "--table", "x.parquet"),
+            "METAINF-027 resident 4: a race",
+        ),
+        (
             ("strategies", "--vllm-version", "abc"),
             "METAINF-026 vllm-version 'abc': give a version such as 0.32.0",
         ),
