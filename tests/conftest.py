@@ -9,6 +9,7 @@ from chain import devnet as devnets
 from chain.devnet import Devnet
 from chain.market import Market
 from chain.rpc import Rpc
+from tests.patience import PATIENCE_SECS
 
 # Property tests share two cores with engines and nodes: a slow example is no failure.
 settings.register_profile(
@@ -35,7 +36,7 @@ def session_devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]
 @pytest.fixture
 def devnet(session_devnet: Devnet) -> Iterator[Devnet]:
     """The session's node, put back by snapshot and revert: blocks, balances, clock and mining alike."""
-    rpc = Rpc(session_devnet.rpc_url)
+    rpc = Rpc(session_devnet.rpc_url, PATIENCE_SECS)
     snapshot = rpc.call("evm_snapshot")
     try:
         yield session_devnet
@@ -47,7 +48,7 @@ def devnet(session_devnet: Devnet) -> Iterator[Devnet]:
 
 @pytest.fixture
 def rpc(devnet: Devnet) -> Rpc:
-    return Rpc(devnet.rpc_url)
+    return Rpc(devnet.rpc_url, PATIENCE_SECS)
 
 
 @pytest.fixture

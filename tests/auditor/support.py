@@ -22,6 +22,7 @@ from protocol.receipt import ReceiptDocument, commitment, replica_salt
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
 from tests.honest import receipt_of
+from tests.patience import PATIENCE_SECS
 
 MODEL_DIR = ROOT / "models" / "quern-demo"
 REQUESTER, OPERATOR = dev_account(3), dev_account(4)
@@ -44,7 +45,7 @@ class Bench:
 
     def __init__(self, devnet: Devnet, folder: Path, engine: Engine) -> None:
         self.devnet, self.engine = devnet, engine
-        self.rpc = Rpc(devnet.rpc_url)
+        self.rpc = Rpc(devnet.rpc_url, PATIENCE_SECS)
         self.market = Market(self.rpc, devnet.deployment)
         self.store = ContentStore(str(folder / "store"))
         self.requester, self.operator = Sender(self.rpc, REQUESTER), Sender(self.rpc, OPERATOR)

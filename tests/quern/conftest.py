@@ -24,6 +24,7 @@ from protocol.receipt import ReceiptDocument, commitment, replica_salt
 from protocol.receipt import leaf as receipt_leaf
 from quern import cli as command_line
 from tests.honest import receipt_of
+from tests.patience import PATIENCE_SECS
 from wallet.keystore import Keystore, Wallet
 from wallet.models import ModelList, add, announced_uri
 
@@ -128,7 +129,7 @@ class Premises:
 def premises(session_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Premises]:
     """Wallet `alice` with 10 ether; the tiny model registered and announced."""
     folder = tmp_path_factory.mktemp("premises")
-    rpc = Rpc(session_devnet.rpc_url)
+    rpc = Rpc(session_devnet.rpc_url, PATIENCE_SECS)
     snapshot = rpc.call("evm_snapshot")
     made = Premises(folder / "home", write_tiny_model(folder / "tiny"))
     deployments.save(session_devnet.deployment, made.home / "devnet" / "deployment.json")

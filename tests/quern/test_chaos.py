@@ -9,6 +9,7 @@ import pytest
 
 from chain import deployment as deployments
 from chain.rpc import Rpc
+from tests.patience import PATIENCE_SECS
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_every_fault_is_a_line_until_it_is_interrupted(rpc, chaos):
     with pytest.raises(ConnectionError):
         Rpc(where["url"]).chain_id()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_SECS)
     faults = [json.loads(line) for line in out.splitlines()]
     assert [fault["injection"]["number"] for fault in faults] == list(range(len(faults)))
     assert {fault["injection"]["fault"] for fault in faults} == {"busy"}
@@ -61,7 +62,7 @@ def test_every_fault_is_a_line_until_it_is_interrupted(rpc, chaos):
 def test_it_ends_by_itself_when_told_so(chaos):
     process, first = chaos("--rates", "", "--secs", "0.1")
     assert "seed 0 at http://127.0.0.1:" in first
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_SECS) == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_it_ends_by_itself_when_told_so(chaos):
 )
 def test_what_cannot_be_is_one_line_and_status_2(chaos, options, code):
     process, first = chaos(*options)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE_SECS)
     assert (process.returncode, first) == (2, "")
     assert err.count("\n") == 1
     assert code in err

@@ -28,6 +28,7 @@ from protocol.params import GenerationParams
 from protocol.receipt import ReceiptDocument
 from protocol.request import Request, task_id
 from tests.checkout import ROOT
+from tests.patience import PATIENCE_SECS
 from worker import keystore, steps
 from worker.app import Worker
 from worker.artefacts import Call
@@ -43,7 +44,6 @@ PASSWORD = "grind slowly"
 REQUESTER, OPERATOR = dev_account(1), dev_account(2)
 DEPOSIT_UNITS = 10**9
 PARAMS = GenerationParams(max_tokens=16)
-PATIENCE_SECS = 60.0
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class MarketPlace:
     _salt: int = 0
 
     def __post_init__(self) -> None:
-        self.rpc = Rpc(self.devnet.rpc_url)
+        self.rpc = Rpc(self.devnet.rpc_url, PATIENCE_SECS)
         self.market = Market(self.rpc, self.devnet.deployment)
         self.store = ContentStore(str(self.home / "store"))
         self.requester = Sender(self.rpc, REQUESTER)

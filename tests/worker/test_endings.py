@@ -16,6 +16,7 @@ from chain.rpc import RpcUnavailable
 from chain.store import StoreUnavailable
 from protocol.errors import QuernError
 from protocol.lifecycle import TaskState
+from tests.patience import PATIENCE_SECS
 from tests.worker.harness import (
     OPERATOR,
     PASSWORD,
@@ -87,7 +88,7 @@ def test_a_second_sigterm_stops_at_once_and_the_next_start_takes_the_work_up(pla
     process.terminate()
     eventually(lambda: status(config).draining, "draining")
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait() == 0
     assert place.states(ids) == [TaskState.LEASED]
     spawn(place.config())
     place.await_states(ids, TaskState.SETTLED)
@@ -117,7 +118,7 @@ def test_a_disk_that_fills_while_the_chain_is_read_ends_the_worker(place, monkey
         eventually(lambda: worker._started is not None, "it runs")
         monkeypatch.setattr(worker._poller._follower, "poll", filled)
         place.submit(*(place.request() for _ in range(40)))
-        assert ended.wait(20)
+        assert ended.wait(PATIENCE_SECS)
     assert isinstance(worker._poller.failure, sqlite3.OperationalError)
 
 
@@ -130,7 +131,7 @@ def test_a_defect_in_reading_the_chain_ends_the_worker_instead_of_blinding_it(pl
     with running_to_its_end(worker) as ended:
         eventually(lambda: worker._started is not None, "it runs")
         monkeypatch.setattr(worker._poller._follower, "poll", defect)
-        assert ended.wait(20)
+        assert ended.wait(PATIENCE_SECS)
 
 
 def test_whatever_ends_the_engine_host_ends_the_worker_instead_of_idling_it(place, monkeypatch):
@@ -144,7 +145,7 @@ def test_whatever_ends_the_engine_host_ends_the_worker_instead_of_idling_it(plac
         eventually(lambda: worker._started is not None, "it runs")
         monkeypatch.setattr(worker._host, "_next_group", away)
         place.submit(place.request())
-        assert ended.wait(20)
+        assert ended.wait(PATIENCE_SECS)
 
 
 @contextmanager
@@ -177,7 +178,7 @@ def test_a_signal_is_taken_wherever_it_finds_the_main_loop(place):
         handled.set()
 
     threading.Thread(target=interrupted, daemon=True).start()
-    assert handled.wait(5)
+    assert handled.wait(PATIENCE_SECS)
     assert worker.run() == 0, "it drains"
 
 

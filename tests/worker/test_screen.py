@@ -15,6 +15,7 @@ from chain import follower
 from chain.chaos import Chaos
 from chain.schedule import Schedule
 from protocol.lifecycle import TaskState
+from tests.patience import PATIENCE_SECS
 from tests.worker.harness import PASSWORD, eventually
 from worker import gauge, report, screen
 from worker.app import Worker
@@ -87,7 +88,7 @@ def test_an_engine_that_is_being_started_is_named(place, start, monkeypatch):
     start_engine = Fleet.start
 
     def slowly(self, *arguments):
-        assert goes_on.wait(30)
+        assert goes_on.wait(PATIENCE_SECS)
         start_engine(self, *arguments)
 
     monkeypatch.setattr(Fleet, "start", slowly)
