@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.base import EngineConfig
-from engine.child import ChildEngine
 from metainf import catalogue
 from metainf.gpu import detect_gpu
 from tests.worker.engine_room import MACHINE, served
@@ -128,15 +126,3 @@ def test_sizes_that_the_model_does_not_divide_into_are_refused(tmp_path, setting
     with pytest.raises(CannotShare, match=f"WORKER-017 engine.*{problem}"):
         Machine(config(tmp_path, **settings)).check_sharing([MODEL])
     Machine(config(tmp_path, tensor_parallel=2, pipeline_parallel=4)).check_sharing([MODEL])
-
-
-@pytest.mark.slow
-def test_vllm_spreads_the_demo_model_over_two_processes_and_says_so():
-    made: EngineConfig = engine_config(Engine(tensor_parallel=2), MODEL, STRATEGY, 256 << 20)
-    engine = ChildEngine("vllm", made)
-    try:
-        facts = engine.start(300)
-        assert facts.tensor_parallel_size == 2
-        assert facts.digestible()["tensorParallelSize"] == 2
-    finally:
-        engine.stop()
