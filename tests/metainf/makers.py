@@ -1,6 +1,9 @@
 """A model, a machine and the strategies that tests of features and selection start from."""
 
+from collections.abc import Sequence
+
 from metainf import HardwareFacts, ModelFacts, Prediction, catalogue
+from metainf.table import Measurement
 
 MODEL = ModelFacts(
     parameters=32_000_000,
@@ -31,3 +34,10 @@ def predicted(strategy, total_secs, *, bound_secs=None, restart_secs=0.0, p_fail
         p_failure=p_failure,
         restart_secs=restart_secs,
     )
+
+
+def of_few_tasks(rows: Sequence[Measurement], count: int) -> list[Measurement]:
+    """The rows of that many tasks, evenly from all: training takes as long however large a table grows."""
+    names = sorted({row.task_id for row in rows})
+    few = {names[place * len(names) // count] for place in range(count)}
+    return [row for row in rows if row.task_id in few]

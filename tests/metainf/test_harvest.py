@@ -19,7 +19,7 @@ from metainf.table import read_table, write_table
 from metainf.train import train_rows
 from protocol.domain import Domain
 from protocol.receipt import Body, ReceiptDocument, TableRow
-from tests.metainf.makers import MACHINE, MODEL, STRATEGIES
+from tests.metainf.makers import MACHINE, MODEL, STRATEGIES, of_few_tasks
 
 TABLE = SHIPPED.parent / "cpu.parquet"
 SELECTOR = Selector.load()
@@ -191,9 +191,7 @@ def harvested(rows, path, promised=1.0, slower=2.0, every_model_new=False, jobs_
 
 
 def test_a_challenger_takes_over_only_where_corrections_do_not_help(tmp_path):
-    every = read_table(TABLE)
-    names = sorted({row.task_id for row in every})[::3]
-    rows = by_roofline([row for row in every if row.task_id in names])
+    rows = by_roofline(of_few_tasks(read_table(TABLE), 16))
     table = tmp_path / "table.parquet"
     write_table(rows, table)
     champion = train_rows(rows, joined_digest((table,)))

@@ -19,6 +19,7 @@ from metainf.model import SHIPPED, MetaModel
 from metainf.table import read_table, write_table
 from protocol.batchfile import OutputEntry
 from tests.auditor.support import MODEL_DIR
+from tests.metainf.makers import of_few_tasks
 from tests.worker.makers import NOW
 from tests.worker.settled import (
     FACTS,
@@ -42,10 +43,9 @@ from worker.steps import Step
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part of the shipped one, so that training is quick."""
-    rows = read_table(SHIPPED.with_name("cpu.parquet"))
-    few = set(sorted({row.task_id for row in rows})[::5])
+    rows = of_few_tasks(read_table(SHIPPED.with_name("cpu.parquet")), 12)
     path = tmp_path_factory.mktemp("table") / "few.parquet"
-    write_table([row for row in rows if row.task_id in few], path)
+    write_table(rows, path)
     return path
 
 
