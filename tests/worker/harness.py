@@ -268,7 +268,7 @@ def _signal_engine_of(pid: int, number: signal.Signals) -> bool:
 
 # Its children start with everything imported, as cheaply as a fork but from a process without threads.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["worker.app", "catboost"])
+PROCESSES.set_forkserver_preload(["tests.worker.harness", "catboost"])
 
 
 class WorkerProcess:
