@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from chain import devnet as devnets
 from chain.devnet import Devnet
@@ -17,10 +18,29 @@ settings.register_profile(
 )
 settings.load_profile("quern")
 
+_LONGEST = ("test_soak", "test_demo", "test_kills", "test_compatibility", "test_vllm", "test_retraining")
+_ENGINES_LAST = ("tests/engine/", "tests/auditor/")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: of several processes none waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_soak.py")
+    """The longest files first: of several processes none waits for another at the end."""
+    first = {f"{name}.py": place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.name, len(first)))
+
+
+def _kept_together(nodeid: str) -> str:
+    """A file's tests stay in one process; so do all of a folder whose engines last for the session."""
+    file = nodeid.split("::", 1)[0]
+    return next((folder for folder in _ENGINES_LAST if file.startswith(folder)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    if config.getoption("dist") != "loadfile":
+        return None
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = _kept_together
+    return scheduler
 
 
 @pytest.fixture(scope="session")

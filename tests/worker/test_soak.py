@@ -29,7 +29,7 @@ from tests.worker.harness import REQUESTER, MarketPlace, WorkerProcess, chats
 from worker.config import WorkerConfig
 from worker.database import Database
 
-SECS = float(os.environ.get("QUERN_SOAK_SECS", "120"))
+SECS = float(os.environ.get("QUERN_SOAK_SECS", "60"))
 SEED = int(os.environ.get("QUERN_SOAK_SEED", "1"))
 RATES = dict.fromkeys(Fault, 0.02)
 REORG_SECS, KILL_SECS, ASK_SECS = 6.0, 8.0, 1.0
