@@ -32,10 +32,12 @@ TurnKey = tuple[str, str, int]
 @dataclass(frozen=True, slots=True)
 class Cost:
     """One strategy on one task. Seconds are None where no run succeeded; `failed_ratio` is the share
-    that did not. `family` is the kind of work the task was measured for, or else what its batch looks like.
+    that did not. `family` is the kind of work the task was measured for, or else what its batch looks like; `work` is
+    what tasks have in common that are one and the same on several machines.
     """
 
     task_id: str
+    work: str
     model_name: str
     strategy: Strategy
     model: ModelFacts
@@ -87,13 +89,16 @@ def _comparable(rows: Sequence[Measurement]) -> list[Measurement]:
     for own in machines.values():
         crowded = slope([row for row in own if row.outcome == OK])
         named = [
-            replace(row, task_id=f"{row.task_id} on {row.hardware.name}")
-            if len(places[row.task_id]) > 1
-            else row
+            replace(row, task_id=row.task_id + _on_machine(row)) if len(places[row.task_id]) > 1 else row
             for row in own
         ]
         found += _as_long([_alone(row, crowded) for row in named])
     return found
+
+
+def _on_machine(row: Measurement) -> str:
+    """What the name of a task ends with that ran on other machines, too."""
+    return f" on {row.hardware.name}"
 
 
 def _alone(row: Measurement, crowded: float) -> Measurement:
@@ -193,6 +198,7 @@ def _cost(group: Sequence[Measurement], levels: dict[TurnKey, float]) -> Cost:
         prefill_share = median(row.prefill_wall_secs / row.wall_secs for row in good)
     return Cost(
         task_id=first.task_id,
+        work=first.task_id.removesuffix(_on_machine(first)),
         model_name=first.model_name,
         strategy=recorded_strategy(first),
         model=first.model,

@@ -1,5 +1,8 @@
-"""The selector's learner on any problem: one CatBoost regressor of log cost over (task, alternative)
-pairs.
+"""The selector's learner on any problem: CatBoost regressions of log cost over (task, alternative) pairs.
+
+How much a task costs differs between tasks far more than between the alternatives of one, and a regression of cost
+spends its trees on that. So the differences within tasks are learned first and by themselves, as they alone decide
+what is chosen; then the level of what they leave. A task of one alternative teaches the level alone.
 """
 
 import math
@@ -30,31 +33,62 @@ FEW_FOLDS = 2
 LEAST_MEMBER_PAIRS = 10
 
 FIXED_PARAMETERS = {"random_seed": 0, "thread_count": 1, "verbose": False, "allow_writing_files": False}
-_PARAMETERS = {
-    "loss_function": "MultiRMSE",
+_DIFFERENCES = {
+    "loss_function": "RMSE",
     "iterations": 500,
     "depth": 4,
     "learning_rate": 0.06,
     "l2_leaf_reg": 3.0,
+    # Where all alternatives cost the same there is a difference to learn all the same: none.
+    "allow_const_label": True,
 }
+_LEVELS = {**_DIFFERENCES, "loss_function": "MultiRMSE", "iterations": 300}
 
 
-def fit(problem: Problem) -> "CatBoost":
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Predicts k log targets of a pair, less what is known beforehand: those of `levels`, and to the last of them, the
+    cost, `differences` within its task are added.
+    """
+
+    levels: "CatBoost"
+    differences: "CatBoost"
+
+    def predict(self, rows: npt.NDArray[np.float32]) -> Floats:
+        """n x k for n rows of features."""
+        predicted = np.asarray(self.levels.predict(rows, thread_count=1), dtype=np.float64)
+        predicted = predicted.reshape(len(rows), -1)
+        predicted[:, -1] += self.differences.predict(rows, thread_count=1)
+        return predicted
+
+
+def fit(problem: Problem) -> Regression:
     """Learn the log targets, less what is known beforehand, of the pairs that succeeded. Same data,
     same trees.
     """
     from catboost import CatBoost
 
     good = problem.take(np.isfinite(problem.costs))
-    model = CatBoost({**_PARAMETERS, **FIXED_PARAMETERS})
-    model.fit(good.rows, good.log_targets - good.offset_log[:, None])
-    return model
+    targets = good.log_targets - good.offset_log[:, None]
+    differences = CatBoost({**_DIFFERENCES, **FIXED_PARAMETERS})
+    differences.fit(good.rows, _within_tasks(good, targets[:, -1]))
+    targets[:, -1] -= differences.predict(good.rows, thread_count=1)
+    levels = CatBoost({**_LEVELS, **FIXED_PARAMETERS})
+    levels.fit(good.rows, targets)
+    return Regression(levels, differences)
 
 
-def predict_log_costs(model: "CatBoost", problem: Problem) -> Floats:
+def _within_tasks(problem: Problem, values: Floats) -> Floats:
+    """By how much each pair's value is above the mean of its task."""
+    found = np.empty_like(values)
+    for indices in problem.tasks.values():
+        found[indices] = values[indices] - values[indices].mean()
+    return found
+
+
+def predict_log_costs(regression: Regression, problem: Problem) -> Floats:
     """Predicted log cost of each pair."""
-    relative = np.asarray(model.predict(problem.rows, thread_count=1), dtype=np.float64)
-    return relative.reshape(len(problem.rows), -1)[:, -1] + problem.offset_log
+    return regression.predict(problem.rows)[:, -1] + problem.offset_log
 
 
 def held_out_residuals(problem: Problem, group: str | None = None) -> Floats:
@@ -70,9 +104,9 @@ def held_out_residuals(problem: Problem, group: str | None = None) -> Floats:
     for fold in tried:
         held_out = (folds == fold) & np.isfinite(problem.costs)
         if held_out.any():
-            model = fit(problem.take(folds != fold))
+            regression = fit(problem.take(folds != fold))
             test = problem.take(held_out)
-            residuals[held_out] = np.log(test.costs) - predict_log_costs(model, test)
+            residuals[held_out] = np.log(test.costs) - predict_log_costs(regression, test)
     return residuals
 
 
@@ -164,16 +198,16 @@ def margin(spread_of: Mapping[str, float], best: str, other: str) -> float:
 
 
 class Learned:
-    """The regression alone, behind the contract of `metainf.method`."""
+    """The regressions alone, behind the contract of `metainf.method`."""
 
     def fit(self, problem: Problem) -> Self:
         """Learn the costs."""
-        self._model = fit(problem)
+        self._regression = fit(problem)
         return self
 
     def predict(self, problem: Problem) -> Floats:
         """Predicted log costs of the pairs."""
-        return predict_log_costs(self._model, problem)
+        return predict_log_costs(self._regression, problem)
 
 
 class LearnedWithMargin(Learned):

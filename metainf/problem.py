@@ -10,6 +10,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+# Tasks of one work, such as the same on several machines, share a fold of any random split.
+WORK = "work"
+
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -20,10 +23,10 @@ class Problem:
 
     `rows` are the n x d features, `log_targets` the n x k logarithms to learn, the last of them that of the
     cost, `offset_log` what is known of log cost beforehand (zeros if nothing),
-    `groups` name the task's model, hardware or the like for splits, `default` is the alternative to keep to
-    when others are not clearly better, if there is such a one. `cut_offs` are n costs at which a run was
-    stopped unfinished (NaN for all others): the true cost is at least that. `feature_names` name the
-    columns of `rows`, `task_columns` are those that all alternatives of a task share.
+    `groups` name the task's model, hardware or the like for splits, and its `WORK` where several tasks are one.
+    `default` is the alternative to keep to when others are not clearly better, if there is such a one. `cut_offs` are
+    n costs at which a run was stopped unfinished (NaN for all others): the true cost is at least that. `feature_names`
+    name the columns of `rows`, `task_columns` are those that all alternatives of a task share.
     """
 
     task_ids: tuple[str, ...]
@@ -85,10 +88,12 @@ class Problem:
         return replace(self, costs=unknown, log_targets=np.full_like(self.log_targets, np.nan), cut_offs=None)
 
     def task_folds(self, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-        """A fold number for each pair; all pairs of a task share one."""
-        places = np.random.default_rng(seed).permutation(len(self.tasks))
-        fold_of = {task: int(place) % count for task, place in zip(self.tasks, places, strict=True)}
-        return np.array([fold_of[task_id] for task_id in self.task_ids])
+        """A fold number for each pair; all pairs of a task share one, and so do all tasks of a `WORK`."""
+        works = self.groups.get(WORK, self.task_ids)
+        every = sorted(set(works))
+        places = np.random.default_rng(seed).permutation(len(every))
+        fold_of = {work: int(place) % count for work, place in zip(every, places, strict=True)}
+        return np.array([fold_of[work] for work in works])
 
     def contested_mask(self) -> Mask:
         """The pairs of the tasks with two or more alternatives that succeeded: in the others there is nothing
@@ -118,13 +123,13 @@ UNSEEN = "unseen_"
 
 
 def splits(problem: Problem, folds: int = 5) -> dict[str, tuple[Fold, ...]]:
-    """Random by task; and, for each group with two or more members, leaving out one member at a time.
+    """Random by task; and, for each group with two or more members but `WORK`, leaving out one member at a time.
 
     A group called `fold` is taken as given folds instead.
     """
     made = {RANDOM: _by_label(problem, tuple(map(str, problem.task_folds(folds))))}
     for name, labels in sorted(problem.groups.items()):
-        if len(set(labels)) >= 2:
+        if name != WORK and len(set(labels)) >= 2:
             made["given_folds" if name == "fold" else UNSEEN + name] = _by_label(problem, labels)
     return made
 

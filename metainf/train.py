@@ -22,7 +22,7 @@ from metainf.learner import (
     spreads,
 )
 from metainf.model import MetaModel
-from metainf.problem import Floats, Problem
+from metainf.problem import WORK, Floats, Problem
 from metainf.roofline import Roofline
 from metainf.settings import Settings
 from metainf.table import OK, Measurement, file_sha256, read_table
@@ -58,6 +58,7 @@ def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]
         rows=np.array(rows, dtype=np.float32),
         offset_log=np.log(np.array(rooflines)),
         groups={
+            WORK: tuple(cost.work for cost in measured),
             "model": tuple(cost.model_name for cost in measured),
             "hardware": tuple(cost.hardware.name for cost in measured),
             "workload_family": tuple(cost.workload.family for cost in measured),
@@ -87,11 +88,11 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
         raise TooFewMeasurements("measured tasks", len(tasks))
     problem, feature_names = measured_problem(measured)
     failed = np.isnan(problem.costs)
-    residuals = held_out_residuals(problem)
+    residuals, regression = held_out_residuals(problem), fit(problem)
     good = [row for row in rows if row.outcome == OK]
     return MetaModel(
         feature_names=feature_names,
-        cost_model=written(fit(problem)),
+        cost_model=written(regression.levels, regression.differences),
         failure_model=_failure_model(problem.rows, failed),
         failure_rate=_rounded((int(failed.sum()) + 1) / (len(failed) + 2)),
         bound_log=_rounded(_bound_log(problem, residuals)),

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,21 +82,37 @@ class Trees:
         return added * self.scale + self.bias
 
 
-def written(model: "CatBoost") -> str:
-    """The trees of a trained model of numeric features as JSON, which is read without CatBoost."""
+def written(*models: "CatBoost") -> str:
+    """The trees of trained models of numeric features as JSON, which is read without CatBoost.
+
+    What the models predict is added up: of one with fewer outputs than the first, to the first's last ones.
+    """
+    every = [_exported(model) for model in models]
+    outputs = len(every[0]["scale_and_bias"][1])
+    trees, bias = [], np.zeros(outputs)
+    for stored in every:
+        scale, own_bias = stored["scale_and_bias"]
+        missing = outputs - len(own_bias)
+        bias[missing:] += own_bias
+        for tree in stored["oblivious_trees"]:
+            leaves = np.array(tree["leaf_values"]).reshape(-1, len(own_bias)) * scale
+            trees.append(
+                {
+                    "splits": [
+                        {name: split[name] for name in ("border", "float_feature_index")}
+                        for split in tree["splits"] or ()
+                    ],
+                    "leaf_values": np.pad(leaves, ((0, 0), (missing, 0))).ravel().tolist(),
+                }
+            )
+    text = {"oblivious_trees": trees, "scale_and_bias": [1, bias.tolist()]}
+    return json.dumps(text, separators=(",", ":"), sort_keys=True)
+
+
+def _exported(model: "CatBoost") -> dict[str, Any]:
+    """CatBoost's own JSON of a model."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         model.save_model(str(path), format="json")
-        stored = json.loads(path.read_bytes())
-    trees = [
-        {
-            "splits": [
-                {name: split[name] for name in ("border", "float_feature_index")}
-                for split in tree["splits"] or ()
-            ],
-            "leaf_values": tree["leaf_values"],
-        }
-        for tree in stored["oblivious_trees"]
-    ]
-    text = {"oblivious_trees": trees, "scale_and_bias": stored["scale_and_bias"]}
-    return json.dumps(text, separators=(",", ":"), sort_keys=True)
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+    return stored
