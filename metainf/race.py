@@ -1,5 +1,6 @@
 """Which strategies of a task are worth running again: a race (Maron and Moore, Hoeffding Races, 1994)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from math import inf, sqrt
 from statistics import median
@@ -23,10 +24,11 @@ def contenders(rows: Sequence[Measurement], most: int) -> frozenset[str]:
     out, and comes back if the leader turns out to be slower.
     """
     digests = {row.strategy: row.strategy_digest for row in rows}
+    runs = Counter(row.strategy_digest for row in rows)
     found = {digests[name]: list(turns.values()) for (_, name), turns in log_ratios(rows).items()}
     least = min(map(median, found.values()), default=inf)
     near = frozenset(digest for digest, ratios in found.items() if _may_lead(ratios, least))
-    return near if any(len(found[digest]) < most for digest in near) else frozenset()
+    return near if any(runs[digest] < most for digest in near) else frozenset()
 
 
 def _may_lead(ratios: Sequence[float], least: float) -> bool:

@@ -174,6 +174,21 @@ def test_a_leader_that_was_lucky_once_is_caught_up_with_in_a_race(sweep, strateg
     assert {name for _, name in best.values()} == {second.name}
 
 
+def test_a_stall_in_its_only_run_takes_no_strategy_out_of_a_race(sweep, strategies, table, monkeypatch):
+    """The quicker of two took twice as long in the first run of each task; the third is as slow as that in every run."""
+    field = [slowed(each, 3000.0) for each in strategies[:3]]
+    usual = dict(zip((each.name for each in field), (1.0, 1.2, 2.0), strict=True))
+    stalled = field[0].name
+    monkeypatch.setattr(
+        costs,
+        "seconds",
+        lambda row: 2.0 if (row.strategy, row.repeat) == (stalled, 0) else usual[row.strategy],
+    )
+    run_sweep(replace(sweep, strategies=tuple(field), repeats=1, race=5), table)
+    runs = Counter(row.strategy for row in read_table(table))
+    assert runs == dict(zip(usual, (5 * len(SHAPES), 5 * len(SHAPES), 2 * len(SHAPES)), strict=True))
+
+
 def test_a_race_ends_though_one_that_may_be_the_best_fails_again_and_again(
     sweep, strategies, table, monkeypatch
 ):
