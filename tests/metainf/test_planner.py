@@ -175,7 +175,7 @@ def test_a_leader_that_was_lucky_once_is_caught_up_with_in_a_race(sweep, strateg
 
 
 def test_a_stall_in_its_only_run_takes_no_strategy_out_of_a_race(sweep, strategies, table, monkeypatch):
-    """The quicker of two took twice as long in the first run of each task; the third is as slow as that in every run."""
+    """The quickest took twice as long in the first run of each task, which is what the third always takes."""
     field = [slowed(each, 3000.0) for each in strategies[:3]]
     usual = dict(zip((each.name for each in field), (1.0, 1.2, 2.0), strict=True))
     stalled = field[0].name
