@@ -127,12 +127,17 @@ def _groups(sweep: Sweep) -> Iterator[Sequence[Strategy]]:
 
 
 class _Book:
-    """The rows so far, on disk after every block, and what of the plan they cover."""
+    """The rows so far, on disk after every block, and what of the plan they cover: `rows` are those of this machine,
+    for what was measured on another one is still to be measured here.
+    """
 
     def __init__(self, sweep: Sweep, table: Path, progress: Callable[[Progress], None]) -> None:
         self._table = table
         self._progress = progress
-        self.rows = list(read_table(table)) if table.exists() else []
+        every = read_table(table) if table.exists() else []
+        here = {setting.hardware.machine for setting in sweep.settings}
+        self._elsewhere = [row for row in every if row.hardware.machine not in here]
+        self.rows = [row for row in every if row.hardware.machine in here]
         self._before = len(self.rows)
         self._planned = {
             (setting.task_id(task), strategy.digest(), repeat)
@@ -154,7 +159,7 @@ class _Book:
         if rows:
             self.rows += rows
             self.known |= {_key(row) for row in rows}
-            write_table(self.rows, self._table)
+            write_table([*self._elsewhere, *self.rows], self._table)
 
     def report(self, row: Measurement, under_way: AbstractSet[_Key]) -> None:
         self._planned |= under_way

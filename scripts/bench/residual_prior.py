@@ -1,15 +1,14 @@
 """The prior of corrections (`metainf.corrector.PRIOR`), fitted to what the meta-model is off by on models left out.
 
-For each shipped table and each of its models: of the others, each is left out in turn, and the residuals of these are
-explained by the most likely prior (type II maximum likelihood, a weak prior of its own keeping it from extremes). So
-each fit is one that a selector could have had before that model arrived. `prior` is the geometric mean of all fits,
-`least` and `greatest` say how far they differ. Needs the `research` extra.
+For each machine of the shipped table and each model measured on it: of its others, each is left out in turn, and the
+residuals of these are explained by the most likely prior (type II maximum likelihood, a weak prior of its own keeping
+it from extremes). So each fit is one that a selector could have had before that model arrived. `prior` is the geometric
+mean of all fits, `least` and `greatest` say how far they differ. Needs the `research` extra.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
@@ -21,7 +20,6 @@ from metainf.learner import member_residuals
 from metainf.model import SHIPPED
 from metainf.problem import Floats, Problem
 
-TABLES = ("cpu.parquet", "cpu-xeon.parquet")
 # Where the search begins; each logarithm is normal around it with this standard deviation.
 START = Prior(
     level=0.17, workload=0.17, strategy=0.07, both=0.1, noise=0.07, workload_length=0.5, strategy_length=0.5
@@ -67,12 +65,14 @@ def fitted(of_models: list[_Block]) -> Prior:
 
 def main() -> None:
     found: list[Prior] = []
-    for name in TABLES:
-        problem = read_any(Path(SHIPPED).with_name(name)).contested()
-        models = np.array(problem.groups["model"])
+    problem = read_any(SHIPPED.with_name("cpu.parquet")).contested()
+    machines = np.array(problem.groups["hardware"])
+    for machine in np.unique(machines):
+        own = problem.take(machines == machine)
+        models = np.array(own.groups["model"])
         for model in np.unique(models):
-            found.append(fitted(list(blocks(problem.take(models != model)))))
-            print(f"{name} without {model}: {found[-1]}", flush=True)
+            found.append(fitted(list(blocks(own.take(models != model)))))
+            print(f"{machine} without {model}: {found[-1]}", flush=True)
     every = np.array([list(asdict(each).values()) for each in found])
     names = [each.name for each in fields(Prior)]
 

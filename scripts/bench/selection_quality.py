@@ -1,11 +1,12 @@
-"""How good the selector is: on the shipped tables and in the paper's experiment, or on LLM-Inference-Bench.
+"""How good the selector is: on the shipped table and in the paper's experiment, or on LLM-Inference-Bench.
 
 Prints a table per split; the last line is one JSON object with `gap_closed_log` and `slowdown` of each method
-by table and split. `--page FILE` also writes everything, with where it comes from, as a page.
+by what is judged and split. `--page FILE` also writes everything, with where it comes from, as a page.
 """
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,6 @@ from metainf.evaluate import (
     Evaluation,
     evaluate,
     evaluate_folds,
-    evaluate_table,
     methods_for,
     read_any,
 )
@@ -38,7 +38,6 @@ from metainf.table import file_sha256, read_table
 from scripts.bench.selection_plots import draw
 
 TABLE = SHIPPED.parent / "cpu.parquet"
-ELSEWHERE = SHIPPED.parent / "cpu-xeon.parquet"
 TEMPLATES = Path(__file__).parent
 ARMS = ("paper-batching", "paper-caching", "paper-chunked", DEFAULT_NAME)
 # Accuracy, F1 and acceleration ratio as published (arXiv 2508.09194); of MetaInf itself only the first is known here.
@@ -78,10 +77,9 @@ def restarts(problem: Problem) -> str:
     return "\n".join(lines)
 
 
-def of_noise(judged: Sequence[tuple[Path, Evaluation]]) -> str:
-    """What the repeats of each table say of its splits: what a clairvoyant closes, and what is closed on other runs."""
+def of_noise(evaluation: Evaluation) -> str:
+    """What the repeats of the table say of its splits: what a clairvoyant closes, and what is closed on other runs."""
     headings = (
-        "judged on",
         "split",
         "selector: gap closed, as above",
         "a clairvoyant's",
@@ -91,24 +89,22 @@ def of_noise(judged: Sequence[tuple[Path, Evaluation]]) -> str:
         "tasks",
     )
     lines = [f"| {' | '.join(headings)} |", "|" + " --- |" * len(headings)]
-    for table, evaluation in judged:
-        runs = runs_of(read_table(table))
-        charged = dict(zip(runs, clairvoyant_loss_log(runs).tolist(), strict=True))
-        for split, found in evaluation.outcomes.items():
-            lost = np.mean([charged[outcome.task_id] for outcome in found[SBS]])
-            of_sbs = np.mean([outcome.log_slowdown for outcome in found[SBS]])
-            half = held_out(runs, found[SELECTOR], found[SBS])
-            cells = (
-                f"`{table.name}`",
-                split,
-                f"{evaluation.scores[split][SELECTOR].gap_closed_log:.3f}",
-                f"{1 - lost / of_sbs:.3f}",
-                f"{half.ahead_log:.4f}",
-                f"{half.oracle_ahead_log:.4f}",
-                f"{half.gap_closed:.2f} ({half.gap_closed_low:.2f} to {half.gap_closed_high:.2f})",
-                str(half.tasks),
-            )
-            lines.append(f"| {' | '.join(cells)} |")
+    runs = runs_of(read_table(TABLE))
+    charged = dict(zip(runs, clairvoyant_loss_log(runs).tolist(), strict=True))
+    for split, found in evaluation.outcomes.items():
+        lost = np.mean([charged[outcome.task_id] for outcome in found[SBS]])
+        of_sbs = np.mean([outcome.log_slowdown for outcome in found[SBS]])
+        half = held_out(runs, found[SELECTOR], found[SBS])
+        cells = (
+            split,
+            f"{evaluation.scores[split][SELECTOR].gap_closed_log:.3f}",
+            f"{1 - lost / of_sbs:.3f}",
+            f"{half.ahead_log:.4f}",
+            f"{half.oracle_ahead_log:.4f}",
+            f"{half.gap_closed:.2f} ({half.gap_closed_low:.2f} to {half.gap_closed_high:.2f})",
+            str(half.tasks),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -170,20 +166,16 @@ def on_public_table(source: Path) -> dict[str, Evaluation]:
 
 
 def page(sections: Mapping[str, str], pictures: str) -> str:
-    rows, others = read_table(TABLE), read_table(ELSEWHERE)
+    rows = read_table(TABLE)
     first, last = min(row.measured_at for row in rows), max(row.measured_at for row in rows)
+    runs = Counter(row.hardware.name for row in rows)
     return (
         (TEMPLATES / "selector.template.md")
         .read_text(encoding="utf-8")
         .format(
             table=TABLE.name,
             digest=file_sha256(TABLE),
-            other_table=ELSEWHERE.name,
-            other_digest=file_sha256(ELSEWHERE),
-            other_runs=len(others),
-            other_machine=others[0].hardware.name,
-            runs=len(rows),
-            machine=rows[0].hardware.name,
+            runs=" and ".join(f"{count} runs on {name}" for name, count in sorted(runs.items())),
             version=rows[0].engine_version,
             first=first[:10],
             last=last[:10],
@@ -196,12 +188,10 @@ def page(sections: Mapping[str, str], pictures: str) -> str:
 def judge_own(target: Path | None) -> dict[str, Evaluation]:
     problem = read_any(TABLE)
     own = evaluate(problem)
-    elsewhere = evaluate_table(TABLE, ELSEWHERE)
     paper, of_paper = papers_experiment(problem)
     sections = {
         "own": to_markdown(own),
-        "elsewhere": to_markdown(elsewhere),
-        "noise": of_noise(((TABLE, own), (ELSEWHERE, elsewhere))),
+        "noise": of_noise(own),
         "families": acceleration_by_family(own, problem),
         "restarts": restarts(problem.contested()),
         "paper": paper,
@@ -212,7 +202,7 @@ def judge_own(target: Path | None) -> dict[str, Evaluation]:
         folder = target.with_suffix("")
         draw(own, problem, folder)
         target.write_text(page(sections, folder.name), encoding="utf-8")
-    return {"own": own, "another machine": elsewhere, "paper's arms": of_paper}
+    return {"own": own, "paper's arms": of_paper}
 
 
 def judge_public(source: Path, target: Path | None) -> dict[str, Evaluation]:
