@@ -1,6 +1,7 @@
 """Every method behind the contract, on tables whose right answers are known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,37 @@ def test_the_same_table_gives_the_same_scores(make):
     one = make().fit(train).predict(test if make is VirtualBest else test.without_costs())
     again = make().fit(train).predict(test if make is VirtualBest else test.without_costs())
     assert np.array_equal(one, again)
+
+
+def test_the_learner_tells_alternatives_apart_that_differ_less_than_tasks_do():
+    """One is a twentieth quicker on every task; what a task takes differs by orders of magnitude, which nothing tells."""
+    rng = np.random.default_rng(0)
+    tasks = 60
+    log_costs = rng.normal(0, 3, tasks)[:, None] + [0.0, -0.05] + rng.normal(0, 0.02, (tasks, 2))
+    told = np.repeat(rng.normal(size=(tasks, 3)), 2, axis=0)
+    whole = Problem(
+        task_ids=tuple(f"{task:03}" for task in range(tasks) for _ in range(2)),
+        alternatives=("slower", "quicker") * tasks,
+        costs=np.exp(log_costs).ravel(),
+        log_targets=log_costs.reshape(-1, 1),
+        rows=np.hstack([told, np.tile([[0.0], [1.0]], (tasks, 1))]).astype(np.float32),
+        offset_log=np.zeros(2 * tasks),
+    )
+    found = taken(Learned(), *halves(whole))
+    assert [*found.values()].count("quicker") >= 0.9 * len(found)
+
+
+def test_the_learner_takes_tasks_of_one_alternative():
+    """As jobs are: of each only the strategy that ran is known. What they took is learned all the same."""
+    whole = two_kinds(drop=lambda task, name: task >= 20 and name != "left")
+    alone = np.array([int(task) >= 20 for task in whole.task_ids])
+    dearer = replace(
+        whole,
+        costs=np.where(alone, 9 * whole.costs, whole.costs),
+        log_targets=whole.log_targets + 2.2 * alone[:, None],
+    )
+    said, of_dearer = (Learned().fit(each).predict(whole)[alone].mean() for each in (whole, dearer))
+    assert of_dearer > said + 0.5
 
 
 def test_a_filled_grid_keeps_what_is_known_and_adds_levels_for_the_rest():

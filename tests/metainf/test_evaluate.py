@@ -24,7 +24,7 @@ from metainf.evaluate import (
 from metainf.generic import read_problem
 from metainf.learner import Calibration
 from metainf.method import Method
-from metainf.problem import Problem, splits
+from metainf.problem import WORK, Problem, splits
 from metainf.report import to_markdown, write_choices
 
 # The framing methods; they learn in no time, and SBS stands in for a selector where none is needed.
@@ -124,6 +124,21 @@ def test_no_task_is_in_both_parts_of_a_fold_and_each_is_judged_once():
         assert all(not set(fold.train.tasks) & set(fold.test.tasks) for fold in folds)
     for fold in made["unseen_model"]:
         assert not set(fold.train.groups["model"]) & set(fold.test.groups["model"])
+
+
+def test_tasks_of_one_work_share_a_fold_and_are_left_out_by_machine():
+    numbers = [str(i) for i in range(40)]
+    made = splits(
+        problem(
+            {i: {"a": 1.0, "b": 2.0} for i in numbers},
+            hardware={i: "xy"[int(i) % 2] for i in numbers},
+            **{WORK: {i: str(int(i) // 2) for i in numbers}},
+        )
+    )
+    assert made.keys() == {"random", "unseen_hardware"}
+    for fold in made["random"]:
+        assert not {*fold.train.groups[WORK]} & {*fold.test.groups[WORK]}
+        assert len(fold.test.tasks) == 8
 
 
 def test_acceleration_is_over_the_default_and_f1_over_all_that_win_or_are_taken():

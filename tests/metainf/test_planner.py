@@ -22,7 +22,7 @@ from metainf.measure import Session, Setting, Task
 from metainf.planner import Sweep, run_sweep
 from metainf.spread import farthest_first
 from metainf.sweeps import cpu_sweep
-from metainf.table import CRASHED, OK, read_table
+from metainf.table import CRASHED, OK, read_table, write_table
 from metainf.workloads import Shape
 from tests.checkout import ROOT
 
@@ -130,6 +130,17 @@ def test_fewer_engines_at_once_are_compared_through_the_first_strategy(sweep, ta
     assert sorted(map(sorted, pairs.values())) == sorted(
         [sorted({first, second}), sorted({first, third})] * 4
     )
+
+
+def test_what_was_measured_on_another_machine_is_kept_and_measured_here_too(sweep, table):
+    run_sweep(replace(sweep, repeats=1), table)
+    elsewhere = [
+        replace(row, hardware=replace(row.hardware, name="another machine")) for row in read_table(table)
+    ]
+    write_table(elsewhere, table)
+    assert run_sweep(replace(sweep, repeats=1), table) == len(elsewhere)
+    assert read_table(table)[: len(elsewhere)] == tuple(elsewhere)
+    assert run_sweep(replace(sweep, repeats=1), table) == 0
 
 
 def test_only_what_may_be_the_best_goes_on_in_a_race(sweep, strategies, table, monkeypatch):

@@ -44,6 +44,17 @@ def test_written_trees_give_what_catboost_gives(depth, outputs):
     assert np.ptp(expected, axis=0).min() > 0.1
 
 
+def test_what_several_models_predict_is_added_up():
+    rng = np.random.default_rng(0)
+    rows = rng.random((200, 3)).astype(np.float32)
+    parameters = {"iterations": 20, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+    both = CatBoost({**parameters, "loss_function": "MultiRMSE"}).fit(rows, rows[:, :2] * 3)
+    last = CatBoost({**parameters, "loss_function": "RMSE", "depth": 2}).fit(rows, rows[:, 2] - 7)
+    expected = np.asarray(both.predict(rows))
+    expected[:, 1] += last.predict(rows)
+    assert Trees.read(written(both, last)).predict(rows) == pytest.approx(expected, rel=1e-12)
+
+
 def bent(**changes):
     return json.dumps({**json.loads(MetaModel.load(SHIPPED).cost_model), **changes})
 
