@@ -18,7 +18,7 @@ def foregone_after(
     predictions: Sequence[Prediction],
     taken: str,
     up: Collection[str],
-    *leaving: str | None,
+    leaving: Collection[str] = (),
 ) -> dict[str, float]:
     """`state.foregone_secs` for the next choice, once a job is run under `taken`.
 

@@ -107,7 +107,7 @@ class Planner:
     def fed(self, model: ServedModel, choice: Choice, up: Collection[str], leaving: Collection[str]) -> None:
         """A group runs as chosen; `up` names the engines up for the model, `leaving` those that one more would end."""
         state, taken = choice.record.state, choice.strategy.name
-        self._foregone_secs[model.id] = foregone_after(state, choice.predictions, taken, up, *leaving)
+        self._foregone_secs[model.id] = foregone_after(state, choice.predictions, taken, up, leaving)
 
     def started(self, model: ServedModel, strategy: Strategy, secs: float) -> None:
         self._start_secs[strategy.name] = round(secs, 2)

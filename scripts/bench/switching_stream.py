@@ -104,7 +104,7 @@ def followed(
         found.append(taken)
         way.told(0.0 if taken in up else float(of.starts[taken]), float(of.secs[place, taken]))
         up = kept(up, taken, setting.room)
-        leaving = names[up[0]] if len(up) == setting.room else None
+        leaving = [names[up[0]]] if len(up) == setting.room else []
         foregone = foregone_after(state, predictions, name, [names[each] for each in up], leaving)
     return found
 

@@ -103,11 +103,11 @@ def test_the_same_table_gives_the_same_scores(make):
 
 
 def test_the_learner_tells_alternatives_apart_that_differ_less_than_tasks_do():
-    """A feature tells which is a tenth quicker, and nothing tells what a task takes, which differs a thousandfold."""
+    """A feature tells which is a twentieth quicker, and nothing tells what a task takes, which differs a thousandfold."""
     rng = np.random.default_rng(0)
     tasks = 80
     told = rng.normal(size=(tasks, 3))
-    quicker = np.where(told[:, :1] > 0, [[0.0, 0.1]], [[0.1, 0.0]])
+    quicker = np.where(told[:, :1] > 0, [[0.0, 0.05]], [[0.05, 0.0]])
     log_costs = rng.normal(0, 3, (tasks, 1)) - quicker
     names = [("left", "right")[int(first > 0)] for first in told[:, 0]]
     whole = Problem(

@@ -35,9 +35,7 @@ def course(secs, starts, room, names=NAMES):
         taken.append(decide(predictions, state, {})[0])
         up = kept(up, taken[-1], room)
         leaving = [names[up[0]]] if len(up) == room else []
-        foregone = foregone_after(
-            state, predictions, names[taken[-1]], [names[each] for each in up], *leaving
-        )
+        foregone = foregone_after(state, predictions, names[taken[-1]], [names[each] for each in up], leaving)
     return taken
 
 
@@ -100,7 +98,7 @@ def test_of_several_engines_that_would_go_none_serves_the_jobs_of_their_successo
     state = SelectionState(running="a", resident=("a", "b"), foregone_secs={"c": 8.0})
     predictions = [predicted("a", 1.0), predicted("b", 2.0), predicted("c", 4.0, restart_secs=10.0)]
     for leaving, left in (((), 8.0), (("a",), 7.0), (("a", "b"), 5.0)):
-        assert foregone_after(state, predictions, "a", ["a", "b"], *leaving) == {"c": left}
+        assert foregone_after(state, predictions, "a", ["a", "b"], leaving) == {"c": left}
 
 
 def test_a_strategy_that_cannot_run_a_job_keeps_what_it_was_credited_with():

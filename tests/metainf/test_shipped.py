@@ -60,12 +60,13 @@ def test_strategies_called_exact_gave_the_defaults_greedy_tokens(rows):
     outputs: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
     for row in rows:
         if row.outcome == OK and row.workload.greedy == row.workload.prompts:
-            # Within a block: the demo model has been trained anew since the first rows were measured.
+            # Within a block: in a race not all strategies run, and the demo model was trained anew in between.
             outputs[row.task_id, row.block, row.repeat][row.strategy] = row.outputs_sha256
-    assert len(outputs) >= 100
+    beside_the_default = [found for found in outputs.values() if "vllm-default" in found]
+    assert len(beside_the_default) >= 100
     different = {
         strategy
-        for of_strategy in outputs.values()
+        for of_strategy in beside_the_default
         for strategy, digest in of_strategy.items()
         if digest != of_strategy["vllm-default"]
     }
