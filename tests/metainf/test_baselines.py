@@ -103,7 +103,7 @@ def test_the_same_table_gives_the_same_scores(make):
 
 
 def test_the_learner_tells_alternatives_apart_that_differ_less_than_tasks_do():
-    """A feature tells which is a twentieth quicker, and nothing tells what a task takes, which differs a thousandfold."""
+    """A feature tells which is a twentieth quicker; nothing tells what a task takes, which differs a thousandfold."""
     rng = np.random.default_rng(0)
     tasks = 80
     told = rng.normal(size=(tasks, 3))

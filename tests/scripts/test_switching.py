@@ -24,12 +24,12 @@ STREAM = streamed(JOBS, SETTING.times, SETTING.rounds)
 
 @pytest.fixture(scope="module")
 def measured():
-    """As expected, but that `ngram-4`, taken for what is greedy, takes two and a half times as long; quick starts."""
+    """As expected, but that `ngram-4`, taken for what is greedy, takes four times as long; quick starts."""
     rows = []
     for job in JOBS:
         choice = SITE.chooser().choose_for(MODEL, job.workload, SelectionState())
         secs = {each.strategy: each.total_secs for each in choice.predictions}
-        rows.append([secs[name] * (2.5 if name == "ngram-4" else 1.0) for name in NAMES])
+        rows.append([secs[name] * (4.0 if name == "ngram-4" else 1.0) for name in NAMES])
     return Measured(NAMES, np.array(rows), np.ones(len(NAMES)))
 
 
@@ -42,12 +42,19 @@ def total_secs(of, found):
     return spent(of.secs[list(STREAM.places)], of.starts, found, SETTING.room).total_secs
 
 
+def late_and_greedy(found):
+    """What is taken for greedy jobs in the second half of the stream."""
+    half = len(STREAM) // 2
+    later = zip(STREAM.places[half:], found[half:], strict=True)
+    return {NAMES[each] for place, each in later if JOBS[place] is GREEDY}
+
+
 def test_a_wrong_prediction_is_mended_along_the_stream(measured):
     (learned, corrected), (frozen, never) = taken(measured, LEARNING), taken(measured, None)
     assert (corrected > 3, never) == (True, 0)
     assert NAMES.index("ngram-4") in learned, "it had to be tried"
-    assert {NAMES[each] for each in frozen[-60:]} == {"ngram-4"}
-    assert {NAMES[each] for each in learned[-60:]} == {DEFAULT_NAME}
+    assert late_and_greedy(frozen) == {"ngram-4"}
+    assert late_and_greedy(learned) == {DEFAULT_NAME}
     assert total_secs(measured, learned) < 0.8 * total_secs(measured, frozen)
 
 
