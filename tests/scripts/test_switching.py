@@ -43,9 +43,9 @@ def total_secs(of, found):
 
 
 def late_and_greedy(found):
-    """What is taken for greedy jobs in the second half of the stream."""
-    half = len(STREAM) // 2
-    later = zip(STREAM.places[half:], found[half:], strict=True)
+    """What is taken for greedy jobs in the last round of the stream."""
+    before = len(STREAM) * (SETTING.rounds - 1) // SETTING.rounds
+    later = zip(STREAM.places[before:], found[before:], strict=True)
     return {NAMES[each] for place, each in later if JOBS[place] is GREEDY}
 
 
