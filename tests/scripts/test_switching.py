@@ -42,19 +42,19 @@ def total_secs(of, found):
     return spent(of.secs[list(STREAM.places)], of.starts, found, SETTING.room).total_secs
 
 
-def late_and_greedy(found):
-    """What is taken for greedy jobs in the last round of the stream."""
-    before = len(STREAM) * (SETTING.rounds - 1) // SETTING.rounds
-    later = zip(STREAM.places[before:], found[before:], strict=True)
-    return {NAMES[each] for place, each in later if JOBS[place] is GREEDY}
+def share_of_default(found):
+    """Of the greedy jobs of the stream's second half."""
+    half = len(STREAM) // 2
+    later = zip(STREAM.places[half:], found[half:], strict=True)
+    return np.mean([NAMES[each] == DEFAULT_NAME for place, each in later if JOBS[place] is GREEDY])
 
 
 def test_a_wrong_prediction_is_mended_along_the_stream(measured):
     (learned, corrected), (frozen, never) = taken(measured, LEARNING), taken(measured, None)
     assert (corrected > 3, never) == (True, 0)
     assert NAMES.index("ngram-4") in learned, "it had to be tried"
-    assert late_and_greedy(frozen) == {"ngram-4"}
-    assert late_and_greedy(learned) == {DEFAULT_NAME}
+    assert share_of_default(frozen) < 0.1
+    assert share_of_default(learned) > 0.7
     assert total_secs(measured, learned) < 0.8 * total_secs(measured, frozen)
 
 
