@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metainf.learner import FIXED_PARAMETERS
-from metainf.problem import WORK, Floats, Mask, Problem
+from metainf.problem import Floats, Mask, Problem
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -60,9 +60,8 @@ class Ensemble:
         """Whether every group of a pair's task was met in training."""
         met = np.ones(len(problem.task_ids), dtype=bool)
         for name, labels in problem.groups.items():
-            if name != WORK:
-                seen = self._seen.get(name, frozenset())
-                met &= np.array([label in seen for label in labels])
+            seen = self._seen.get(name, frozenset())
+            met &= np.array([label in seen for label in labels])
         return met
 
     def _learn(self, known: Problem) -> None:

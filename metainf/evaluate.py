@@ -22,7 +22,7 @@ from metainf.generic import read_fold, read_problem
 from metainf.judge import Outcome, Score, outcomes, score
 from metainf.learner import Learned, LearnedWithMargin
 from metainf.method import Method
-from metainf.problem import UNSEEN, WORK, Floats, Fold, Problem, splits
+from metainf.problem import UNSEEN, Floats, Fold, Problem, splits
 from metainf.strategy import JsonValue
 from metainf.table import is_measurements, read_table
 from metainf.train import measured_problem
@@ -139,8 +139,8 @@ def _require_baselines() -> None:
 def evaluate(problem: Problem) -> Evaluation:
     """Every method on every split of a problem. Raises `TooFewMeasurements` below two contested tasks."""
     contested = problem.contested()
-    if len(contested.tasks) < 2:
-        raise TooFewMeasurements("tasks with two alternatives", len(contested.tasks))
+    if len(set(contested.works)) < 2:
+        raise TooFewMeasurements("tasks with two alternatives", len(set(contested.works)))
     return evaluate_folds(splits(contested), methods_for(contested))
 
 
@@ -201,8 +201,7 @@ def _mean_ms(runs: Iterable[_Run]) -> float:
 def _outcomes_of(folds: Sequence[Fold], runs: Sequence[_Run], group: str | None) -> Iterable[Outcome]:
     for fold, run in zip(folds, runs, strict=True):
         judged = fold.test.contested_mask()
-        clusters = WORK if group is None and WORK in fold.test.groups else group
-        yield from outcomes(fold.test.take(judged), run.scores[judged], clusters)
+        yield from outcomes(fold.test.take(judged), run.scores[judged], group)
 
 
 def _promised(folds: Sequence[Fold], group: str | None) -> Iterable[Promise]:

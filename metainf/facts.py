@@ -121,11 +121,6 @@ class HardwareFacts(_Facts):
     memory_bytes_per_s: int
     peak_flops: int
 
-    @property
-    def machine(self) -> tuple[str, str, int, int]:
-        """What stays the same between two measurements of one machine."""
-        return self.device, self.name, self.cores, self.memory_bytes
-
     @classmethod
     def detect(cls, device: str = "cpu", kv_cache_bytes: int = 256 << 20) -> "HardwareFacts":
         """Measure this machine in about a fifth of a second: fp32 matrix product and copy rate of one

@@ -23,8 +23,8 @@ class Outcome:
     """What a method got on one task. Where it scored several alternatives equally, costs are expectations over
     them and `taken` is one of them by lot.
 
-    `cluster` is what intervals are drawn over: the task, or the group it was left out with. `acceleration_log` is
-    log(cost of the default / cost taken), NaN without a default.
+    `cluster` is what intervals are drawn over: the task's work, or the group it was left out with.
+    `acceleration_log` is log(cost of the default / cost taken), NaN without a default.
     """
 
     task_id: str
@@ -81,7 +81,7 @@ def outcomes(test: Problem, scores: Floats, cluster_group: str | None, seed: int
         found.append(
             Outcome(
                 task_id=task_id,
-                cluster=test.groups[cluster_group][indices[0]] if cluster_group else task_id,
+                cluster=(test.groups[cluster_group] if cluster_group else test.works)[indices[0]],
                 taken=names[int(rng.choice(tied))],
                 best=names[best],
                 log_slowdown=float(np.log(costs[tied] / costs[best]).mean()),

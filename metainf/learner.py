@@ -1,8 +1,8 @@
 """The selector's learner on any problem: CatBoost regressions of log cost over (task, alternative) pairs.
 
 How much a task costs differs between tasks far more than between the alternatives of one, and a regression of cost
-spends its trees on that. So the differences within tasks are learned first and by themselves, as they alone decide
-what is chosen; then the level of what they leave. A task of one alternative teaches the level alone.
+spends its trees on that. So the differences within tasks are learned first and by themselves; then all that they leave,
+the level of a task above all. A task of one alternative, as a job is, teaches nothing of differences but through that.
 """
 
 import math

@@ -135,9 +135,9 @@ class _Book:
         self._table = table
         self._progress = progress
         every = read_table(table) if table.exists() else []
-        here = {setting.hardware.machine for setting in sweep.settings}
-        self._elsewhere = [row for row in every if row.hardware.machine not in here]
-        self.rows = [row for row in every if row.hardware.machine in here]
+        here = {setting.hardware.name for setting in sweep.settings}
+        self._elsewhere = [row for row in every if row.hardware.name not in here]
+        self.rows = [row for row in every if row.hardware.name in here]
         self._before = len(self.rows)
         self._planned = {
             (setting.task_id(task), strategy.digest(), repeat)

@@ -10,9 +10,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-# Tasks of one work, such as the same on several machines, share a fold of any random split.
-WORK = "work"
-
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -23,10 +20,11 @@ class Problem:
 
     `rows` are the n x d features, `log_targets` the n x k logarithms to learn, the last of them that of the
     cost, `offset_log` what is known of log cost beforehand (zeros if nothing),
-    `groups` name the task's model, hardware or the like for splits, and its `WORK` where several tasks are one.
-    `default` is the alternative to keep to when others are not clearly better, if there is such a one. `cut_offs` are
-    n costs at which a run was stopped unfinished (NaN for all others): the true cost is at least that. `feature_names`
-    name the columns of `rows`, `task_columns` are those that all alternatives of a task share.
+    `groups` name the task's model, hardware or the like for splits, `works` what tasks are one and the same (on several
+    machines, say) and share a fold of any random split, by default each task its own; `default` is the alternative to
+    keep to when others are not clearly better, if there is such a one. `cut_offs` are n costs at which a run was
+    stopped unfinished (NaN for all others): the true cost is at least that. `feature_names` name the
+    columns of `rows`, `task_columns` are those that all alternatives of a task share.
     """
 
     task_ids: tuple[str, ...]
@@ -40,6 +38,11 @@ class Problem:
     cut_offs: Floats | None = None
     feature_names: tuple[str, ...] = ()
     task_columns: tuple[int, ...] = ()
+    works: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.works:
+            object.__setattr__(self, "works", self.task_ids)
 
     @cached_property
     def tasks(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -67,6 +70,7 @@ class Problem:
             offset_log=self.offset_log[chosen],
             groups={name: kept(values) for name, values in self.groups.items()},
             cut_offs=None if self.cut_offs is None else self.cut_offs[chosen],
+            works=kept(self.works),
         )
 
     def judged_costs(self) -> Floats:
@@ -88,12 +92,11 @@ class Problem:
         return replace(self, costs=unknown, log_targets=np.full_like(self.log_targets, np.nan), cut_offs=None)
 
     def task_folds(self, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-        """A fold number for each pair; all pairs of a task share one, and so do all tasks of a `WORK`."""
-        works = self.groups.get(WORK, self.task_ids)
-        every = sorted(set(works))
+        """A fold number for each pair; all tasks of a work share one."""
+        every = sorted(set(self.works))
         places = np.random.default_rng(seed).permutation(len(every))
         fold_of = {work: int(place) % count for work, place in zip(every, places, strict=True)}
-        return np.array([fold_of[work] for work in works])
+        return np.array([fold_of[work] for work in self.works])
 
     def contested_mask(self) -> Mask:
         """The pairs of the tasks with two or more alternatives that succeeded: in the others there is nothing
@@ -123,13 +126,13 @@ UNSEEN = "unseen_"
 
 
 def splits(problem: Problem, folds: int = 5) -> dict[str, tuple[Fold, ...]]:
-    """Random by task; and, for each group with two or more members but `WORK`, leaving out one member at a time.
+    """Random by task; and, for each group with two or more members, leaving out one member at a time.
 
     A group called `fold` is taken as given folds instead.
     """
     made = {RANDOM: _by_label(problem, tuple(map(str, problem.task_folds(folds))))}
     for name, labels in sorted(problem.groups.items()):
-        if name != WORK and len(set(labels)) >= 2:
+        if len(set(labels)) >= 2:
             made["given_folds" if name == "fold" else UNSEEN + name] = _by_label(problem, labels)
     return made
 

@@ -286,6 +286,7 @@ def _reordered(problem: Problem, order: np.ndarray[tuple[int, ...], np.dtype[np.
         offset_log=problem.offset_log[order],
         groups={name: tuple(of[i] for i in order) for name, of in problem.groups.items()},
         cut_offs=None if problem.cut_offs is None else problem.cut_offs[order],
+        works=tuple(problem.works[i] for i in order),
     )
 
 
@@ -306,6 +307,7 @@ def _with(known: Problem, seen: Sequence[_Seen], base: Learned) -> Problem:
         offset_log=np.concatenate([each.offset_log for each in every]),
         groups={name: tuple(label for each in every for label in each.groups[name]) for name in known.groups},
         cut_offs=None,
+        works=tuple(work for each in every for work in each.works),
     )
 
 

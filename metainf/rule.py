@@ -64,7 +64,8 @@ def decide(
         return decided
     counted = [counted_secs(prediction, state) for prediction in predictions]
     index, otherwise = _decide(predictions, counted, state, spreads)[0], decided[0]
-    if index == otherwise:
+    optimism = [state.optimism_ratio.get(predictions[each].strategy, 0.0) for each in (index, otherwise)]
+    if optimism[0] <= optimism[1]:
         return decided
     taken, left = (
         f"{predictions[each].strategy} ({expected[each]:.3g} s a job)" for each in (index, otherwise)
@@ -206,8 +207,8 @@ def explore(predictions: Sequence[Prediction], state: SelectionState, best: int)
     ]
     index, propensity = state.exploration.pick(best, eligible)
     reason = (
-        f"tried to learn from it: it may take {scores[index] / scores[best] - 1:.0%} longer than "
-        f"{predictions[best].strategy}, and {state.exploration.share_ppm / 10_000:g} % of choices try something"
+        f"tried to learn from it: it may take {scores[index] / scores[best]:.0%} of what "
+        f"{predictions[best].strategy} takes, and {state.exploration.share_ppm / 10_000:g} % of choices try something"
     )
     return Explored(index, float(f"{propensity:.6g}"), reason)
 

@@ -118,7 +118,12 @@ def measured_before(detected: HardwareFacts, rows: Sequence[Measurement]) -> Har
     """The facts most rows of a table have of this machine, else those just measured: rates vary between
     measurements, and new rows should agree with the old ones on them.
     """
-    same = [row.hardware for row in rows if row.hardware.machine == detected.machine]
+    same = [
+        row.hardware
+        for row in rows
+        if (row.hardware.device, row.hardware.name, row.hardware.cores, row.hardware.memory_bytes)
+        == (detected.device, detected.name, detected.cores, detected.memory_bytes)
+    ]
     if not same:
         return detected
     commonest, _ = Counter(same).most_common(1)[0]

@@ -22,7 +22,7 @@ from metainf.learner import (
     spreads,
 )
 from metainf.model import MetaModel
-from metainf.problem import WORK, Floats, Problem
+from metainf.problem import Floats, Problem
 from metainf.roofline import Roofline
 from metainf.settings import Settings
 from metainf.table import OK, Measurement, file_sha256, read_table
@@ -58,12 +58,12 @@ def measured_problem(measured: Sequence[Cost]) -> tuple[Problem, tuple[str, ...]
         rows=np.array(rows, dtype=np.float32),
         offset_log=np.log(np.array(rooflines)),
         groups={
-            WORK: tuple(cost.work for cost in measured),
             "model": tuple(cost.model_name for cost in measured),
             "hardware": tuple(cost.hardware.name for cost in measured),
             "workload_family": tuple(cost.workload.family for cost in measured),
         },
         default=DEFAULT_NAME,
+        works=tuple(cost.work for cost in measured),
         feature_names=names,
         task_columns=tuple(
             place for place, name in enumerate(names) if name.startswith(("model_", "hardware_", "workload_"))
@@ -83,7 +83,7 @@ def train_rows(rows: Sequence[Measurement], table_sha256: str) -> MetaModel:
     import catboost
 
     measured = costs(rows)
-    tasks = {cost.task_id for cost in measured if cost.total_secs is not None}
+    tasks = {cost.work for cost in measured if cost.total_secs is not None}
     if len(tasks) < LEAST_TASKS:
         raise TooFewMeasurements("measured tasks", len(tasks))
     problem, feature_names = measured_problem(measured)

@@ -313,7 +313,8 @@ class EngineHost:
             return
         if plan.choice is not None:
             model = resident.model
-            leaving = self._fleet.leaving(model, self._wanted_models())
+            beside_work = self._settings.generating > 1
+            leaving = self._fleet.leaving(model, self._wanted_models(), beside_work=beside_work)
             self._planner.fed(model, plan.choice, self._fleet.strategies(model), leaving)
         self._gauge.fed(plan, [prompt for job in group for prompt in servable(job.checked)])
         self._wake()

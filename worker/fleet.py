@@ -88,11 +88,13 @@ class Fleet:
         """Names of those up for this model, in order."""
         return tuple(sorted(resident.strategy.name for resident in self._up if resident.model.id == model.id))
 
-    def leaving(self, model: ServedModel, wanted_models: Collection[bytes]) -> tuple[str, ...]:
-        """The strategies whose engines for this model one more start for it would end, by the memory last measured;
-        once what works is done, if that must be waited for.
+    def leaving(
+        self, model: ServedModel, wanted_models: Collection[bytes], *, beside_work: bool
+    ) -> tuple[str, ...]:
+        """The strategies whose engines for this model one more start for it would end, by the memory last measured:
+        where starts come beside engines at work, as things stand, if that is possible; else once all work is done.
         """
-        going = self._going(model, wanted_models)
+        going = self._going(model, wanted_models) if beside_work else None
         if going is None:
             going = self._going(model, wanted_models, waited=True) or []
         return tuple(resident.strategy.name for resident in going if resident.model.id == model.id)

@@ -132,6 +132,19 @@ def test_a_start_costs_the_less_known_as_much_as_others():
     assert decided(predictions, optimism_ratio={"new": 0.06})[0] == "up"
 
 
+def test_what_counts_less_takes_nothing_that_is_no_less_known():
+    """The best with its wide spread is a start away; without it the quicker of the two that are up is taken."""
+    predictions = [
+        predicted("quick", 1.0),
+        predicted("running", 1.06),
+        predicted("away", 1.0, restart_secs=0.03),
+    ]
+    state = SelectionState(running="running", resident=("quick", "running"))
+    taken = decide(predictions, state, {"away": 0.3})
+    assert predictions[taken[0]].strategy == "quick"
+    assert decide(predictions, replace(state, optimism_ratio={"away": 0.05}), {"away": 0.3}) == taken
+
+
 def test_a_single_candidate_says_so():
     assert decided([predicted("only", 1.0)])[:2] == ("only", ONLY_ONE)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -24,7 +25,7 @@ from metainf.evaluate import (
 from metainf.generic import read_problem
 from metainf.learner import Calibration
 from metainf.method import Method
-from metainf.problem import WORK, Problem, splits
+from metainf.problem import Problem, splits
 from metainf.report import to_markdown, write_choices
 
 # The framing methods; they learn in no time, and SBS stands in for a selector where none is needed.
@@ -128,16 +129,13 @@ def test_no_task_is_in_both_parts_of_a_fold_and_each_is_judged_once():
 
 def test_tasks_of_one_work_share_a_fold_and_are_left_out_by_machine():
     numbers = [str(i) for i in range(40)]
-    made = splits(
-        problem(
-            {i: {"a": 1.0, "b": 2.0} for i in numbers},
-            hardware={i: "xy"[int(i) % 2] for i in numbers},
-            **{WORK: {i: str(int(i) // 2) for i in numbers}},
-        )
+    whole = problem(
+        {i: {"a": 1.0, "b": 2.0} for i in numbers}, hardware={i: "xy"[int(i) % 2] for i in numbers}
     )
+    made = splits(replace(whole, works=tuple(str(int(task) // 2) for task in whole.task_ids)))
     assert made.keys() == {"random", "unseen_hardware"}
     for fold in made["random"]:
-        assert not {*fold.train.groups[WORK]} & {*fold.test.groups[WORK]}
+        assert not {*fold.train.works} & {*fold.test.works}
         assert len(fold.test.tasks) == 8
 
 

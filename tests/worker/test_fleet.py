@@ -144,7 +144,7 @@ def test_the_engines_that_one_more_is_said_to_end_are_those_it_ends(tmp_path, mo
         if working:
             _at_work(room, next(numbers), working)
         before = set(fleet.strategies(MODEL))
-        said = fleet.leaving(MODEL, ())
+        said = fleet.leaving(MODEL, (), beside_work=bool(working))
         assert fleet.make_room(MODEL, ())
         assert sorted(said) == sorted(before - set(fleet.strategies(MODEL))) == leave
 
@@ -153,7 +153,26 @@ def test_the_only_engine_is_said_to_end_though_it_works_and_must_be_waited_for(t
     with engine_room(tmp_path, MODEL, resident=1, fake_tokens_per_sec=20.0) as room:
         _at_work(room, 1, "seqs-8")
         assert not room.host._fleet.make_room(MODEL, ())
-        assert room.host._fleet.leaving(MODEL, ()) == ("seqs-8",)
+        assert room.host._fleet.leaving(MODEL, (), beside_work=True) == ("seqs-8",)
+
+
+def test_the_planner_is_told_of_the_engine_that_the_next_start_ends_though_it_is_at_work(
+    tmp_path, monkeypatch
+):
+    told: list[tuple[str, ...]] = []
+    with engine_room(tmp_path, MODEL, resident=2) as room:
+        fed = room.host._planner.fed
+
+        def listening(model, choice, up, leaving):
+            told.append(tuple(leaving))
+            fed(model, choice, up, leaving)
+
+        monkeypatch.setattr(room.host._planner, "fed", listening)
+        for number, strategy in enumerate(("seqs-8", "seqs-8", "seqs-8", "block-32")):
+            _ran_under(room, number, strategy)
+        before = set(room.host._fleet.strategies(MODEL))
+        _ran_under(room, 9, "ngram-2")
+        assert before - set(room.host._fleet.strategies(MODEL)) == set(told[3])
 
 
 def test_one_engine_generates_at_a_time_unless_more_are_allowed(tmp_path):
