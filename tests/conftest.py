@@ -19,7 +19,7 @@ settings.register_profile(
 settings.load_profile("quern")
 
 _LONGEST = ("test_soak", "test_demo", "test_kills", "test_compatibility", "test_vllm", "test_retraining")
-_ENGINES_LAST = ("tests/engine/", "tests/auditor/")
+_ENGINES_SHARED = ("tests/engine/", "tests/auditor/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _kept_together(nodeid: str) -> str:
     """A file's tests stay in one process; so do all of a folder whose engines last for the session."""
     file = nodeid.split("::", 1)[0]
-    return next((folder for folder in _ENGINES_LAST if file.startswith(folder)), file)
+    return next((folder for folder in _ENGINES_SHARED if file.startswith(folder)), file)
 
 
 @pytest.hookimpl(optionalhook=True)

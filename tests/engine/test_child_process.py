@@ -88,7 +88,7 @@ def test_an_engine_killed_while_generating_is_a_crash_its_parent_survives(
     engine.submit([ask((*PROMPT, 3 + index), max_tokens=400) for index in range(8)])
     pid = engine.pid
     assert pid is not None
-    assert len(group_members(pid)) > len(sizes)
+    assert len(group_members(pid)) >= (2 if sizes else 1)
     (scratch,) = scratch_of(pid)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineCrashed, match="SIGKILL"):
