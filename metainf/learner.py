@@ -32,15 +32,20 @@ FEW_FOLDS = 2
 # A member of a group with fewer pairs has no quantile of its own.
 LEAST_MEMBER_PAIRS = 10
 
-FIXED_PARAMETERS = {"random_seed": 0, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+FIXED_PARAMETERS = {
+    "random_seed": 0,
+    "thread_count": 1,
+    "verbose": False,
+    "allow_writing_files": False,
+    # Where all cost the same there is something to learn all the same: that.
+    "allow_const_label": True,
+}
 _DIFFERENCES = {
     "loss_function": "RMSE",
     "iterations": 500,
     "depth": 4,
     "learning_rate": 0.06,
     "l2_leaf_reg": 3.0,
-    # Where all alternatives cost the same there is a difference to learn all the same: none.
-    "allow_const_label": True,
 }
 _LEVELS = {**_DIFFERENCES, "loss_function": "MultiRMSE", "iterations": 300}
 

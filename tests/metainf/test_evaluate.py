@@ -105,6 +105,13 @@ def test_tasks_without_a_choice_are_left_out(tmp_path):
         evaluate_table(tmp_path / "few.csv")
 
 
+def test_a_table_in_which_all_cost_the_same_is_judged(tmp_path):
+    rows = [f"{task},{name},1,{task}" for task in range(6) for name in "ab"]
+    (tmp_path / "flat.csv").write_text("\n".join(["task_id,alternative,cost,t_size", *rows]))
+    scores = evaluate_table(tmp_path / "flat.csv").scores["random"]
+    assert {score.slowdown for score in scores.values()} == {1.0}
+
+
 def test_without_the_research_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(
