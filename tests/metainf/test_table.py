@@ -10,14 +10,16 @@ import pytest
 from metainf.errors import TableUnreadable
 from metainf.files import in_place_of
 from metainf.model import SHIPPED
-from metainf.table import SCHEMA_VERSION, read_table, write_table
+from metainf.table import OK, SCHEMA_VERSION, read_table, write_table
 
 ADDED_IN_2 = ["family", "block", "calibration_before_secs", "calibration_after_secs"]
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return read_table(Path(SHIPPED).parent / "cpu.parquet")[:5]
+    """Five that ran."""
+    every = read_table(Path(SHIPPED).parent / "cpu.parquet")
+    return tuple(row for row in every if row.outcome == OK)[:5]
 
 
 @pytest.fixture
