@@ -18,6 +18,8 @@ FORMAT = "quern-meta-model-2"
 # What is read of a stranger's at most.
 MAX_BYTES = 16 << 20
 SHIPPED = Path(__file__).parent / "data" / "meta-model.json"
+# What it was trained on.
+SHIPPED_TABLE = SHIPPED.with_name("cpu.parquet")
 
 Floats = npt.NDArray[np.float64]
 

@@ -386,9 +386,9 @@ def explain(
 
 
 def _shipped_table() -> Path:
-    from metainf.model import SHIPPED
+    from metainf.model import SHIPPED_TABLE
 
-    return SHIPPED.with_name("cpu.parquet")
+    return SHIPPED_TABLE
 
 
 def _write(path: Path, data: bytes) -> None:

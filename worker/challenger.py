@@ -11,7 +11,7 @@ from pathlib import Path
 from chain.store import ContentStore
 from metainf.challenge import challenge
 from metainf.harvest import harvest, jobs
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.table import write_table
 from protocol.errors import QuernError
 from worker.champion import Champion
@@ -49,7 +49,7 @@ def train(config: WorkerConfig, me: str, successor: Path) -> Answer:
     champion = Champion(config)
     write_table(found.rows, champion.jobs_table)
     current = champion.load()
-    table = config.learning.table or SHIPPED.with_name("cpu.parquet")
+    table = config.learning.table or SHIPPED_TABLE
     judged = challenge(current, table, champion.jobs_table)
     if judged.learned is not None:
         successor.write_bytes(champion.successor(judged.learned, current).to_bytes())

@@ -17,7 +17,7 @@ from metainf.alike import strategy_place, workload_place
 from metainf.corrector import MOST_ERROR, Prior, covariances
 from metainf.evaluate import read_any
 from metainf.learner import member_residuals
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.problem import Floats, Problem
 
 # Where the search begins; each logarithm is normal around it with this standard deviation.
@@ -65,7 +65,7 @@ def fitted(of_models: list[_Block]) -> Prior:
 
 def main() -> None:
     found: list[Prior] = []
-    problem = read_any(SHIPPED.with_name("cpu.parquet")).contested()
+    problem = read_any(SHIPPED_TABLE).contested()
     machines = np.array(problem.groups["hardware"])
     for machine in np.unique(machines):
         own = problem.take(machines == machine)

@@ -29,7 +29,7 @@ from metainf.evaluate import (
 )
 from metainf.learner import Learned
 from metainf.llm_inference_bench import DEFAULT_FRAMEWORK, import_table
-from metainf.model import SHIPPED, MetaModel
+from metainf.model import SHIPPED_TABLE, MetaModel
 from metainf.problem import RANDOM, Problem, splits
 from metainf.repeats import clairvoyant_loss_log, held_out, runs_of
 from metainf.report import to_markdown
@@ -37,7 +37,6 @@ from metainf.restarts import costs_net_of_restarts
 from metainf.table import file_sha256, read_table
 from scripts.bench.selection_plots import draw
 
-TABLE = SHIPPED.parent / "cpu.parquet"
 TEMPLATES = Path(__file__).parent
 ARMS = ("paper-batching", "paper-caching", "paper-chunked", DEFAULT_NAME)
 # Accuracy, F1 and acceleration ratio as published (arXiv 2508.09194); of MetaInf itself only the first is known here.
@@ -89,7 +88,7 @@ def of_noise(evaluation: Evaluation) -> str:
         "tasks",
     )
     lines = [f"| {' | '.join(headings)} |", "|" + " --- |" * len(headings)]
-    runs = runs_of(read_table(TABLE))
+    runs = runs_of(read_table(SHIPPED_TABLE))
     charged = dict(zip(runs, clairvoyant_loss_log(runs).tolist(), strict=True))
     for split, found in evaluation.outcomes.items():
         lost = np.mean([charged[outcome.task_id] for outcome in found[SBS]])
@@ -166,15 +165,15 @@ def on_public_table(source: Path) -> dict[str, Evaluation]:
 
 
 def page(sections: Mapping[str, str], pictures: str) -> str:
-    rows = read_table(TABLE)
+    rows = read_table(SHIPPED_TABLE)
     first, last = min(row.measured_at for row in rows), max(row.measured_at for row in rows)
     runs = Counter(row.hardware.name for row in rows)
     return (
         (TEMPLATES / "selector.template.md")
         .read_text(encoding="utf-8")
         .format(
-            table=TABLE.name,
-            digest=file_sha256(TABLE),
+            table=SHIPPED_TABLE.name,
+            digest=file_sha256(SHIPPED_TABLE),
             runs=" and ".join(f"{count} runs on {name}" for name, count in sorted(runs.items())),
             version=rows[0].engine_version,
             first=first[:10],
@@ -186,7 +185,7 @@ def page(sections: Mapping[str, str], pictures: str) -> str:
 
 
 def judge_own(target: Path | None) -> dict[str, Evaluation]:
-    problem = read_any(TABLE)
+    problem = read_any(SHIPPED_TABLE)
     own = evaluate(problem)
     paper, of_paper = papers_experiment(problem)
     sections = {
@@ -195,7 +194,7 @@ def judge_own(target: Path | None) -> dict[str, Evaluation]:
         "families": acceleration_by_family(own, problem),
         "restarts": restarts(problem.contested()),
         "paper": paper,
-        "ablation": ablation(costs(read_table(TABLE))),
+        "ablation": ablation(costs(read_table(SHIPPED_TABLE))),
     }
     print("\n\n".join(sections.values()), flush=True)
     if target is not None:

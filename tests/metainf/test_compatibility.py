@@ -18,7 +18,7 @@ from metainf.compatibility import Surroundings, offered, offers, refusals
 from metainf.devices import CPU, CUDA, DEVICES
 from metainf.grammar import build, expand
 from metainf.memory import Memory
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.table import OK, read_table
 from tests.checkout import ROOT
 from tests.metainf.makers import MACHINE, MODEL
@@ -225,7 +225,7 @@ def test_every_cpu_record_has_started_on_vllm_for_the_demo_model():
     """The shipped table is of real engines: what the filter lets through there, it has rows of."""
     where = replace(HERE, extras=EXTRAS, model=ModelFacts.from_dir(DEMO), hardware=MACHINE)
     passed = {strategy.digest() for strategy in offered(catalogue("cpu", "0.32.0", EXTRAS), where)}
-    rows = read_table(SHIPPED.with_name("cpu.parquet"))
+    rows = read_table(SHIPPED_TABLE)
     ran = {row.strategy_digest for row in rows if row.model_name == DEMO.name and row.outcome == OK}
     assert len(passed) >= 16
     assert passed <= ran

@@ -15,7 +15,7 @@ from metainf.descriptions import (
     encoder_dir,
     problems,
 )
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.table import read_table
 from tests.metainf.makers import MACHINE, MODEL
 
@@ -36,7 +36,7 @@ def test_descriptions_name_what_moves_time():
 
 
 def test_each_featuriser_makes_a_problem_of_the_same_pairs_and_costs():
-    measured = costs(read_table(SHIPPED.parent / "cpu.parquet"))[:200]
+    measured = costs(read_table(SHIPPED_TABLE))[:200]
     made = problems(measured, counted)
     assert set(made) == {PHYSICAL, EMBEDDINGS, BOTH}
     for problem in made.values():

@@ -12,7 +12,7 @@ from metainf.choice import SelectionRecord
 from metainf.costs import costs, recorded_strategy
 from metainf.errors import RecordUnreadable, TooFewMeasurements
 from metainf.harvest import LEAST_KEPT, Job, Served, harvest, jobs, residual
-from metainf.model import SHIPPED, MetaModel
+from metainf.model import SHIPPED_TABLE, MetaModel
 from metainf.roofline import Roofline
 from metainf.settings import Settings
 from metainf.table import read_table, write_table
@@ -21,7 +21,6 @@ from protocol.domain import Domain
 from protocol.receipt import Body, ReceiptDocument, TableRow
 from tests.metainf.makers import MACHINE, MODEL, STRATEGIES, of_few_tasks
 
-TABLE = SHIPPED.parent / "cpu.parquet"
 SELECTOR = Selector.load()
 NOTHING = SelectionState()
 ENGINE = {"engine": "vllm", "version": "0.32.0", "dtype": "float32"}
@@ -191,7 +190,7 @@ def harvested(rows, path, promised=1.0, slower=2.0, every_model_new=False, jobs_
 
 
 def test_a_challenger_takes_over_only_where_corrections_do_not_help(tmp_path):
-    rows = by_roofline(of_few_tasks(read_table(TABLE), 16))
+    rows = by_roofline(of_few_tasks(read_table(SHIPPED_TABLE), 16))
     table = tmp_path / "table.parquet"
     write_table(rows, table)
     champion = train_rows(rows, joined_digest((table,)))
@@ -208,6 +207,6 @@ def test_a_challenger_takes_over_only_where_corrections_do_not_help(tmp_path):
 
 
 def test_a_handful_of_jobs_decides_nothing(tmp_path):
-    harvested(read_table(TABLE), tmp_path / "few.parquet", jobs_made=30)
+    harvested(read_table(SHIPPED_TABLE), tmp_path / "few.parquet", jobs_made=30)
     with pytest.raises(TooFewMeasurements, match="harvested jobs"):
-        challenge(MetaModel.load(), TABLE, tmp_path / "few.parquet")
+        challenge(MetaModel.load(), SHIPPED_TABLE, tmp_path / "few.parquet")

@@ -1,25 +1,22 @@
 """The shipped table and the shipped meta-model: what they hold, and that the one makes the other."""
 
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
 from metainf.costs import costs, recorded_strategy
 from metainf.errors import TooFewMeasurements
 from metainf.feasible import obstacle
-from metainf.model import SHIPPED, MetaModel
+from metainf.model import SHIPPED, SHIPPED_TABLE, MetaModel
 from metainf.settings import Settings
 from metainf.table import OK, START_FAILED, read_table, write_table
 from metainf.traces import FAMILIES
 from metainf.train import train
 
-TABLE = Path(SHIPPED).parent / "cpu.parquet"
-
 
 @pytest.fixture(scope="module")
 def rows():
-    return read_table(TABLE)
+    return read_table(SHIPPED_TABLE)
 
 
 def test_the_table_covers_eighty_tasks_twelve_strategies_and_four_models(rows):
@@ -75,7 +72,7 @@ def test_strategies_called_exact_gave_the_defaults_greedy_tokens(rows):
 
 
 def test_the_meta_model_is_made_from_the_table_again_bit_for_bit():
-    assert train(TABLE).to_bytes() == SHIPPED.read_bytes()
+    assert train(SHIPPED_TABLE).to_bytes() == SHIPPED.read_bytes()
 
 
 def test_the_meta_model_names_the_table_it_was_made_from(rows):

@@ -11,7 +11,7 @@ from metainf.canonical import record_digest
 from metainf.catalogue import EXTRAS
 from metainf.devices import CPU
 from metainf.grammar import build
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.settings import Settings
 from metainf.table import read_table
 from protocol.digest import canonical_json, sha256_hex
@@ -93,7 +93,7 @@ def test_what_needs_more_than_vllm_is_named_only_where_that_is_there():
 
 def test_records_that_receipts_name_keep_their_digests():
     """A receipt replays only as long as the catalogue holds the record of its digest."""
-    shipped = {row.strategy: row.strategy_digest for row in read_table(SHIPPED.with_name("cpu.parquet"))}
+    shipped = {row.strategy: row.strategy_digest for row in read_table(SHIPPED_TABLE)}
     known = {strategy.name: strategy.digest() for strategy in catalogue("cpu", "0.32.0", EXTRAS)}
     assert {name: known.get(name) for name in shipped} == shipped
 

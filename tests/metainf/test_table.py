@@ -1,7 +1,6 @@
 """The table of measurements keeps every row as it was, and reads what older versions wrote."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +8,7 @@ import pytest
 
 from metainf.errors import TableUnreadable
 from metainf.files import in_place_of
-from metainf.model import SHIPPED
+from metainf.model import SHIPPED_TABLE
 from metainf.table import OK, SCHEMA_VERSION, read_table, write_table
 
 ADDED_IN_2 = ["family", "block", "calibration_before_secs", "calibration_after_secs"]
@@ -18,7 +17,7 @@ ADDED_IN_2 = ["family", "block", "calibration_before_secs", "calibration_after_s
 @pytest.fixture(scope="module")
 def rows():
     """Five that ran."""
-    every = read_table(Path(SHIPPED).parent / "cpu.parquet")
+    every = read_table(SHIPPED_TABLE)
     return tuple(row for row in every if row.outcome == OK)[:5]
 
 

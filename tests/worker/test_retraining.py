@@ -15,7 +15,7 @@ import pytest
 from auditor.meta_models import published
 from chain.store import ContentStore
 from metainf import SelectionState, Selector, Workload
-from metainf.model import SHIPPED, MetaModel
+from metainf.model import SHIPPED_TABLE, MetaModel
 from metainf.table import read_table, write_table
 from protocol.batchfile import OutputEntry
 from tests.auditor.support import MODEL_DIR
@@ -43,7 +43,7 @@ from worker.steps import Step
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part of the shipped one, so that training is quick."""
-    rows = of_few_tasks(read_table(SHIPPED.with_name("cpu.parquet")), 12)
+    rows = of_few_tasks(read_table(SHIPPED_TABLE), 12)
     path = tmp_path_factory.mktemp("table") / "few.parquet"
     write_table(rows, path)
     return path
